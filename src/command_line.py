@@ -1,0 +1,55 @@
+"""The command line, looked at before Hydra acts on it, so that a mistake costs nothing and is told whole."""
+
+import sys
+from collections.abc import Sequence
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.types import Override
+
+from src import terminal
+from src.compose import OWNED_BY_HYDRA, hydra_at, parse
+from src.config import ConfigError
+
+WRONG_CONFIGURATION = 2
+"""The exit code where nothing ran."""
+
+
+def checked_arguments(arguments: Sequence[str]) -> list[str]:
+    """`arguments` as Hydra is to see them. Where they are wrong, the process ends, saying why.
+
+    A single cell is composed and checked here, before Hydra makes its folder. A sweep is left to the sweeper, which
+    composes every arm itself: its overrides are wrapped as sweeps over one value, or else Hydra would first apply them
+    to the default choices, and refuse `-m optimizer=adam,adamw optimizer.eps=1e-6`, because sgd has no eps.
+    """
+    parser = get_args_parser()
+    args = parser.parse_intermixed_args(list(arguments))  # Hydra refuses overrides on both sides of a flag
+    only_asks = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
+    flags = list(arguments)
+    for override in args.overrides:
+        flags.remove(override)
+    if only_asks or args.experimental_rerun:
+        return flags + args.overrides
+    try:
+        with hydra_at():
+            parsed = parse(args.overrides)
+            if args.multirun:
+                return flags + [_deferred(override) for override in parsed]
+            from src.sweep.plan import plan
+
+            plan(args.overrides, args.config_name or "config")
+    except ConfigError as error:
+        refuse(error)
+    return flags + args.overrides
+
+
+def refuse(error: ConfigError) -> None:
+    """End the process: nothing was run."""
+    terminal.show_error(str(error))
+    sys.exit(WRONG_CONFIGURATION)
+
+
+def _deferred(override: Override) -> str:
+    text = str(override.input_line)
+    if override.is_sweep_override() or override.is_delete() or text.startswith(OWNED_BY_HYDRA):
+        return text
+    return f"{override.get_key_element()}=choice({override.get_value_element_as_str()})"

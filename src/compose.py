@@ -1,0 +1,146 @@
+"""From a command line's overrides to checked configurations, with every mistake in them found.
+
+Hydra stops at the first override it cannot apply. Here each override is looked at by itself, the sound ones are
+composed, and whatever is wrong with the outcome is added, so that the user mends a command line once.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.config import GROUPS, Config, ConfigError, near
+
+CONF = Path(__file__).parent.parent / "conf"
+
+OWNED_BY_HYDRA = ("hydra.", "hydra/")
+
+
+def unique_id() -> str:
+    """A name for a folder that no other start can share; it sorts by time."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+OmegaConf.register_new_resolver("unique_id", unique_id, use_cache=True, replace=True)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A resolved configuration as plain containers, the same checked, and the choices it was put together from."""
+
+    raw: dict[str, Any]
+    config: Config
+    choices: dict[str, str]
+
+    @classmethod
+    def of(cls, cfg: DictConfig, choices: Mapping[str, str]) -> Self:
+        """The configuration of a Hydra job, `cfg`.
+
+        Raises:
+            ConfigError: with all that is wrong with it.
+        """
+        raw = {str(key): value for key, value in OmegaConf.to_container(cfg, resolve=True).items()}  # type: ignore[union-attr]
+        return cls(raw, Config.checked(raw), {group: choices[group] for group in GROUPS})
+
+
+@contextmanager
+def hydra_at(config_dir: Path = CONF) -> Iterator[None]:
+    """Make `conf/` known to Hydra for as long as the block runs, unless a Hydra job is running already."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+    else:
+        with initialize_config_dir(str(config_dir.resolve()), version_base="1.3"):
+            yield
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """The overrides in Hydra's grammar.
+
+    Raises:
+        ConfigError: naming each one that is not.
+    """
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    parsed, problems = [], []
+    for text in overrides:
+        try:
+            parsed.append(parser.parse_override(text))
+        except HydraException as error:
+            problems.append(f"{text}: is not in Hydra's override grammar (key=value). {_first_line(error)}")
+    if problems:
+        raise ConfigError(problems)
+    return parsed
+
+
+def composed(overrides: Sequence[str], config_name: str = "config") -> Composed:
+    """The configuration that `overrides`, none of which sweeps, make of `conf/`. Needs `hydra_at`.
+
+    Raises:
+        ConfigError: with all that is wrong with the overrides, the files they choose, and the outcome.
+    """
+    sound, problems = [], []
+    for override in parse(overrides):
+        if problem := _group_problem(override):
+            problems.append(problem)
+        else:
+            sound.append(_addable(override))
+    try:
+        cfg = compose(config_name, sound, return_hydra_config=True)
+        own = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+        outcome = Composed.of(own, cfg.hydra.runtime.choices)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from None
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError([*problems, _explained(error)]) from None
+    if problems:
+        raise ConfigError(problems)
+    return outcome
+
+
+def _group_problem(override: Override) -> str | None:
+    """What is wrong with `group=choice`, where the override is one."""
+    loader = GlobalHydra.instance().config_loader()
+    group = override.key_or_group
+    options = loader.get_group_options(group, ObjectType.CONFIG)
+    choice = override.value()
+    if not options or override.is_delete() or choice is None:
+        return None
+    for name in choice if isinstance(choice, list) else [choice]:
+        if str(name) not in options:
+            return (
+                f"{group}={name}: there is no such choice.{near(str(name), options)} "
+                f"Choices of {group}: {', '.join(options)}"
+            )
+    return None
+
+
+def _addable(override: Override) -> str:
+    """`key=value` as `++key=value`, so that a misspelled key is found by our check, with the near names, not by Hydra."""
+    text = str(override.input_line)
+    is_value = not GlobalHydra.instance().config_loader().get_group_options(override.key_or_group)
+    plain = override.type is not None and not (override.is_add() or override.is_force_add() or override.is_delete())
+    return f"++{text}" if is_value and plain and not text.startswith(OWNED_BY_HYDRA) else text
+
+
+def _explained(error: Exception) -> str:
+    """What Hydra or OmegaConf say, with the key where they know it."""
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        return f"{str(error).strip()}: {_explained(error.__cause__)}".removeprefix(": ")
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {_first_line(error)}"
+    return str(error).strip()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

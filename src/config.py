@@ -1,0 +1,242 @@
+"""What a configuration may say, and every check of it, before any work.
+
+A choice of a group (`conf/optimizer/sgd.yaml`) names its builder as `_target_`, and the builder's own signature is its
+schema: keyword-only parameters, annotated with type and range, are what the YAML may set; positional ones are what the
+framework supplies. So one declaration serves the YAML, the check and the call. pydantic finds all mistakes at once;
+this module puts them into words, and adds the relations between keys that no single type can state.
+"""
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from hydra.utils import get_object
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, create_model
+
+GROUPS = ("dataset", "activation", "norm", "model", "optimizer", "scheduler")
+"""The groups that build something, in the order in which `conf/config.yaml` composes them."""
+
+NOT_SCIENTIFIC = frozenset({"device", "data_dir", "outputs_dir", "tracking"})
+"""Keys that cannot change a result, only where it is computed and kept; they are no part of a cell's identity."""
+
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+
+PathFromText = Annotated[Path, Field(strict=False)]
+
+
+class ConfigError(ValueError):
+    """What the user has to mend, all of it at once; each problem a line or more of text."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        count = "a problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        listing = "\n".join("  " + problem.replace("\n", "\n    ") for problem in self.problems)
+        super().__init__(f"The configuration has {count}; nothing was run.\n{listing}")
+
+
+class Part(BaseModel):
+    """A checked choice of one group: its builder, and the arguments that the config gives it."""
+
+    model_config = STRICT
+    builder: ClassVar[Callable[..., Any]]
+    target: str = Field(alias="_target_")
+
+    def arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "target"}
+
+    def build(self, *supplied: Any) -> Any:
+        """Call the builder with what the framework supplies and what the config says."""
+        return type(self).builder(*supplied, **self.arguments())
+
+
+class Tracking(BaseModel):
+    """Where runs are recorded. `uri` is None for the embedded store, else a server's http(s) address."""
+
+    model_config = STRICT
+    uri: str | None
+    experiment: Annotated[str, Field(min_length=1)]
+
+
+class Config(BaseModel):
+    """One cell's whole configuration, checked and frozen. `conf/config.yaml` says what each key means."""
+
+    model_config = STRICT
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:1")]
+    precision: Literal["fp32", "bf16"]
+    deterministic: bool
+    data_dir: PathFromText
+    outputs_dir: PathFromText
+    dataset: Part
+    activation: Part
+    norm: Part
+    model: Part
+    optimizer: Part
+    scheduler: Part
+    tracking: Tracking
+
+    @classmethod
+    def checked(cls, raw: Mapping[str, Any]) -> Self:
+        """The configuration in `raw`, a resolved plain mapping.
+
+        Raises:
+            ConfigError: with every problem found: unknown keys, wrong types, values out of range, and, where these are
+                in order, combinations that cannot work.
+        """
+        schema, problems = _schema(raw)
+        try:
+            config = schema.model_validate(raw)
+        except ValidationError as error:
+            problems += [_in_words(problem, schema) for problem in error.errors()]
+            raise ConfigError(problems) from None
+        problems += list(_impossible(config)) if not problems else []
+        if problems:
+            raise ConfigError(problems)
+        return typing.cast(Self, config)
+
+    def scientific(self) -> dict[str, Any]:
+        """The part of the configuration that can change a result, as plain containers."""
+        return self.model_dump(mode="json", by_alias=True, exclude=set(NOT_SCIENTIFIC), serialize_as_any=True)
+
+
+# --- from builders to a schema ----------------------------------------------------------------------------------------
+
+
+def _schema(raw: Mapping[str, Any]) -> tuple[type[Config], list[str]]:
+    """`Config` with each group narrowed to the signature of the builder that `raw` names, and what hinders that."""
+    fields: dict[str, Any] = {}
+    problems = []
+    for group in GROUPS:
+        if not isinstance(part := raw.get(group), Mapping):
+            continue  # missing, or not a mapping: the base schema says so
+        try:
+            fields[group] = _part_schema(group, part.get("_target_"))
+        except ConfigError as error:
+            problems += error.problems
+            fields[group] = Any
+    return _narrowed(tuple(fields.items())), problems
+
+
+@lru_cache(maxsize=256)
+def _narrowed(fields: tuple[tuple[str, Any], ...]) -> type[Config]:
+    narrowed: dict[str, Any] = {name: (annotation, ...) for name, annotation in fields}
+    return create_model("Config", __base__=Config, **narrowed)
+
+
+@lru_cache(maxsize=256)
+def _part_schema(group: str, target: object) -> type[Part]:
+    """The schema of one choice, read from its builder's keyword-only parameters."""
+    builder = _builder(group, target)
+    hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder, include_extras=True)
+    parameters = inspect.signature(builder).parameters.values()
+    fields: dict[str, Any] = {
+        p.name: (hints[p.name], ... if p.default is p.empty else p.default)
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY
+    }
+    schema = create_model(f"{group}.{builder.__name__}", __base__=Part, **fields)
+    schema.builder = staticmethod(builder)
+    return schema
+
+
+def _builder(group: str, target: object) -> Callable[..., Any]:
+    """The callable that `target` names. Only what this project's module for the group defines is ever imported."""
+    home = f"src.{group}"
+    if isinstance(target, str) and target.startswith(home + "."):
+        try:
+            builder = get_object(target)
+        except Exception:  # whatever importing a misspelled name raises, the answer is the same
+            builder = None
+        if callable(builder) and str(getattr(builder, "__module__", "")).startswith(home):
+            return typing.cast(Callable[..., Any], builder)
+    raise ConfigError([f"{group}._target_ = {target!r}: must name a function or class of {home}"])
+
+
+# --- problems in words ------------------------------------------------------------------------------------------------
+
+
+def near(name: str, names: Sequence[str], prefix: str = "") -> str:
+    """' Did you mean ...?' for a misspelled name, or nothing where no name is near."""
+    matches = difflib.get_close_matches(name, names, n=1)
+    return f" Did you mean {prefix}{matches[0]}?" if matches else ""
+
+
+def _in_words(problem: Any, schema: type[BaseModel]) -> str:
+    """One pydantic error as: full key, value received, what is accepted."""
+    path = [str(step) for step in problem["loc"]]
+    key = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        keys = _keys_at(path[:-1], schema)
+        prefix = "".join(step + "." for step in path[:-1])
+        hint = near(path[-1], keys, prefix) or near(key, _all_keys(schema))
+        return f"{key}: there is no such key.{hint} Keys here: {', '.join(prefix + name for name in keys)}"
+    if problem["type"] == "missing":
+        return f"{key}: is missing; give it a value, as in {key}=..."
+    accepted = {
+        "literal_error": "must be one of {expected}",
+        "string_pattern_mismatch": f"must be {schema.model_fields[path[0]].description}",
+        "model_type": "must be a group of keys, chosen as in {key}=...",
+    }.get(problem["type"], problem["msg"].replace("Input should be", "must be").replace("Input should", "must"))
+    return f"{key} = {problem['input']!r}: " + accepted.format(key=key, **problem.get("ctx", {}))
+
+
+def _keys_at(path: Sequence[str], schema: type[BaseModel]) -> list[str]:
+    for step in path:
+        candidate = next((f.annotation for n, f in schema.model_fields.items() if (f.alias or n) == step), None)
+        inner = [t for t in (candidate, *typing.get_args(candidate)) if inspect.isclass(t) and issubclass(t, BaseModel)]
+        if not inner:
+            return []
+        schema = inner[0]
+    return [name for name in schema.model_fields if name != "target"]
+
+
+def _all_keys(schema: type[BaseModel]) -> list[str]:
+    top = _keys_at([], schema)
+    return top + [f"{group}.{key}" for group in top for key in _keys_at([group], schema)]
+
+
+# --- relations between keys -------------------------------------------------------------------------------------------
+
+
+def _impossible(config: Config) -> Iterator[str]:
+    """Combinations of allowed values that cannot work."""
+    if config.optimizer.arguments().get("nesterov") and config.optimizer.arguments().get("momentum") == 0:
+        yield "optimizer.nesterov = True: needs optimizer.momentum above 0, for example optimizer.momentum=0.9"
+    if problem := _network_problem(config.dataset, config.activation, config.norm, config.model):
+        yield problem
+    if config.norm.target == "src.norm.BatchNorm" and config.batch_size == 1:
+        yield (
+            "batch_size = 1: norm=batch needs the statistics of at least 2 images a batch; "
+            "take batch_size=2 or more, or norm=group"
+        )
+    yield from _unavailable_device(config.device)
+
+
+@lru_cache(maxsize=1024)  # a grid has few networks and many learning rates
+def _network_problem(dataset: Part, activation: Part, norm: Part, model: Part) -> str | None:
+    """Why the network cannot be built for the data set's images, found by building it without its weights."""
+    import torch
+
+    source = dataset.build(Path())
+    try:
+        with torch.device("meta"):
+            model.build(source.shape, len(source.class_names), activation.build, norm.build())
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _unavailable_device(device: str) -> Iterator[str]:
+    import torch
+
+    available = ["cpu"]
+    available += ["mps"] if torch.backends.mps.is_available() else []
+    available += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if device not in ("auto", *available) and not (device == "cuda" and "cuda:0" in available):
+        yield f"device = {device!r}: this machine has {', '.join(available)}; device=auto takes the best of them"

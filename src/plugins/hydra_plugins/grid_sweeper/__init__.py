@@ -1,0 +1,48 @@
+"""The default Hydra sweeper: every arm of the grid is composed and checked before the first one runs.
+
+Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class GridSweeper(Sweeper):
+    """Hydra's side of a sweep; `src.sweep` plans and runs it.
+
+    Args:
+        params: a grid written in the config, overrides by key; the command line goes on top.
+    """
+
+    def __init__(self, params: Mapping[str, Any] | None) -> None:
+        self.params = dict(params or {})
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config_name = str(config.hydra.job.config_name)
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the grid. Ends the process where the configuration is wrong (2), or some cell failed (1)."""
+        from src.command_line import refuse
+        from src.config import ConfigError
+        from src.sweep.plan import plan
+        from src.sweep.run import run_sweep
+
+        declared = [f"{key}={value}" for key, value in self.params.items()]
+        try:
+            all_finished = run_sweep(plan([*declared, *arguments], self.config_name), self._launch)
+        except ConfigError as error:
+            refuse(error)
+        if not all_finished:
+            sys.exit(1)
+
+    def _launch(self, jobs: Sequence[Sequence[str]]) -> object:
+        return self.launcher.launch(jobs, initial_job_idx=0)

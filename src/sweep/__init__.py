@@ -1,0 +1,1 @@
+"""Sweeps: what a cell is, and how a grid of them is planned."""

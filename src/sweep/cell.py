@@ -1,0 +1,81 @@
+"""A cell: one configuration, trained once. Its identity says what was asked, not how it was spelled or where it ran."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from src.compose import Composed
+from src.config import NOT_SCIENTIFIC, Config
+from src.files import write_text
+
+PLAN_FILE = "cell.json"
+
+
+@dataclass(frozen=True)
+class SweepContext:
+    """What a cell knows of its sweep: the id, the parent run in MLflow, and its own place among the cells, from 1."""
+
+    id: str
+    parent_run_id: str
+    position: int
+    num_cells: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A planned cell.
+
+    Attributes:
+        id: 12 hexadecimal digits, a digest of what can change the result: the scientific part of the configuration and
+            the content of the data set.
+        name: what varies in it, as in `model=cnn_batch seed=1`.
+        overrides: the command line that makes it.
+        choices: of the groups, as in `{"model": "cnn_batch"}`.
+        fingerprint: of the data set's content.
+        raw: the resolved configuration as plain containers.
+        config: the same, checked.
+        sweep: the sweep that it is planned in, if any.
+    """
+
+    id: str
+    name: str
+    overrides: tuple[str, ...]
+    choices: dict[str, str]
+    fingerprint: str
+    raw: dict[str, Any]
+    config: Config
+    sweep: SweepContext | None = None
+
+    @classmethod
+    def of(cls, composed: Composed, overrides: Sequence[str], fingerprint: str, varied: Sequence[str] = ()) -> Self:
+        """The cell of a composed configuration, on the data with this fingerprint.
+
+        It is named by what is `varied`; where that is nothing, by all that was overridden, or else by its network.
+        """
+        science = [text for text in overrides if text.lstrip("+~").split("=")[0].split(".")[0] not in NOT_SCIENTIFIC]
+        name = " ".join(varied or science) or f"model={composed.choices['model']}"
+        cell_id = identity(composed.config, fingerprint)
+        return cls(cell_id, name, tuple(overrides), composed.choices, fingerprint, composed.raw, composed.config)
+
+    def freeze(self, folder: Path) -> None:
+        """Write the cell down, so that editing `conf/` later cannot change it."""
+        plan = asdict(replace(self, config=None))  # type: ignore[type-var]
+        write_text(folder / PLAN_FILE, json.dumps(plan, indent=2))
+
+    @classmethod
+    def thaw(cls, folder: Path) -> Self | None:
+        """The cell that was frozen into `folder`, or None where none was."""
+        if not (folder / PLAN_FILE).exists():
+            return None
+        plan = json.loads((folder / PLAN_FILE).read_text())
+        plan |= {"config": Config.checked(plan["raw"]), "sweep": SweepContext(**plan["sweep"]) if plan["sweep"] else None}
+        return cls(**plan)
+
+
+def identity(config: Config, fingerprint: str) -> str:
+    """The digest of what can change a result; equal for every spelling of the same cell."""
+    science = {**config.scientific(), "dataset_fingerprint": fingerprint}
+    return hashlib.sha256(json.dumps(science, sort_keys=True).encode()).hexdigest()[:12]

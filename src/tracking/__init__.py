@@ -1,0 +1,1 @@
+"""MLflow, and the figures that go there. No other module imports mlflow."""

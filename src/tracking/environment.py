@@ -1,0 +1,40 @@
+"""What a run was made with: enough to make it again, or to say why that gave something else."""
+
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "mlflow", "numpy", "scikit-learn", "pillow")
+ROOT = Path(__file__).parent.parent.parent
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """Names and versions of everything below the project's own code."""
+    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {
+        "command": shlex.join(["python", "-m", "src.train", *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": str(device),
+        "device_name": platform.processor() or platform.machine() if device.type == "cpu" else accelerator,
+        "threads": str(torch.get_num_threads()),
+        **{name: version(name) for name in PACKAGES},
+        **git_state(),
+    }
+
+
+def git_state() -> dict[str, str]:
+    """`git.commit` and `git.dirty` of the project's checkout; empty where it is none."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain"))).lower()}
+    except (OSError, subprocess.CalledProcessError):
+        return {}

@@ -1,0 +1,99 @@
+"""The store that runs are recorded in: an MLflow server, or the SQLite file under outputs_dir.
+
+Importing MLflow's client and creating its database the obvious way loses runs when several processes start at once:
+the schema migration is not safe against itself, and a store may end up broken for good. So the database is created
+beside its final place, under a lock, and moved there when it is whole.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.config import Config
+
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # all four are read when mlflow is imported
+
+import logging
+import sqlite3
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where runs go.
+
+    Attributes:
+        uri: the tracking URI.
+        experiment_id: the experiment that runs are filed under.
+        artifacts: the folder of the artifacts; None where a server decides.
+    """
+
+    uri: str
+    experiment_id: str
+    artifacts: Path | None
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri)
+
+
+def open_store(config: Config) -> Store:
+    """The store that `config` names, created if it is not there yet, with the experiment in it."""
+    for chatty in ("mlflow", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    outputs = config.outputs_dir.resolve()
+    if config.tracking.uri is None:
+        artifacts = outputs / "artifacts"
+        uri = f"sqlite:///{_database(outputs / 'mlflow.db')}"
+    else:
+        artifacts, uri = None, config.tracking.uri
+    mlflow.set_tracking_uri(uri)
+    os.environ.pop("MLFLOW_RUN_ID", None)  # a left-over one would be continued instead of starting a run
+    client = MlflowClient(uri)
+    return Store(uri, _experiment(client, config.tracking.experiment, artifacts), artifacts)
+
+
+def _database(path: Path) -> Path:
+    """The SQLite file at `path`, with MLflow's tables."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            temporary = path.with_name(f".{path.name}.creating")
+            temporary.unlink(missing_ok=True)
+            MlflowClient(f"sqlite:///{temporary}").search_experiments()
+            _dispose(temporary)
+            with sqlite3.connect(temporary) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")  # readers and a writer do not block one another
+            connection.close()
+            os.replace(temporary, path)
+    return path
+
+
+def _dispose(path: Path) -> None:
+    """Close MLflow's connections to a database that is about to move."""
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    _get_store(f"sqlite:///{path}").engine.dispose()
+
+
+def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+    """The id of the experiment called `name`, created by whoever comes first."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            # MLflow's default is relative to the creator's working directory
+            return str(client.create_experiment(name, artifacts.as_uri() if artifacts else None))
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+            experiment = client.get_experiment_by_name(name)
+            assert experiment is not None
+    return str(experiment.experiment_id)
