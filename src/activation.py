@@ -12,22 +12,22 @@ def relu() -> nn.Module:
 
 
 def leaky_relu(*, negative_slope: Annotated[float, Field(ge=0, lt=1)]) -> nn.Module:
-    """x where x > 0, else negative_slope * x (Maas, Hannun and Ng, 2013)."""
+    """X where x > 0, else negative_slope * x (Maas, Hannun and Ng, 2013)."""
     return nn.LeakyReLU(negative_slope)
 
 
 def gelu(*, approximate: Literal["none", "tanh"]) -> nn.Module:
-    """x * Phi(x), with the standard normal distribution function Phi (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
+    """X * Phi(x), with the standard normal distribution function Phi (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
     return nn.GELU(approximate)
 
 
 def silu() -> nn.Module:
-    """x * sigmoid(x) (Elfwing, Uchibe and Doya, 2017, arXiv:1702.03118)."""
+    """X * sigmoid(x) (Elfwing, Uchibe and Doya, 2017, arXiv:1702.03118)."""
     return nn.SiLU()
 
 
 def elu(*, alpha: Annotated[float, Field(gt=0)]) -> nn.Module:
-    """x where x > 0, else alpha * (exp(x) - 1) (Clevert, Unterthiner and Hochreiter, 2015, arXiv:1511.07289)."""
+    """X where x > 0, else alpha * (exp(x) - 1) (Clevert, Unterthiner and Hochreiter, 2015, arXiv:1511.07289)."""
     return nn.ELU(alpha)
 
 

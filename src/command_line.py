@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
 
 from src import terminal
-from src.compose import OWNED_BY_HYDRA, hydra_at, parse
+from src.compose import CONF, OWNED_BY_HYDRA, hydra_at, parse
 from src.config import ConfigError
 
 WRONG_CONFIGURATION = 2
@@ -21,31 +22,54 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
     composes every arm itself: its overrides are wrapped as sweeps over one value, or else Hydra would first apply them
     to the default choices, and refuse `-m optimizer=adam,adamw optimizer.eps=1e-6`, because sgd has no eps.
     """
-    parser = get_args_parser()
-    args = parser.parse_intermixed_args(list(arguments))  # Hydra refuses overrides on both sides of a flag
+    args = get_args_parser().parse_intermixed_args(list(arguments))  # Hydra refuses overrides on both sides of a flag
+    overrides: list[str] = args.overrides
     only_asks = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
     flags = list(arguments)
-    for override in args.overrides:
+    for override in overrides:
         flags.remove(override)
     if only_asks or args.experimental_rerun:
-        return flags + args.overrides
+        return flags + overrides
+    config_dir = CONF if args.config_path is None else Path(__file__).parent / args.config_path
+    extra_dir = None if args.config_dir is None else Path(args.config_dir)
     try:
-        with hydra_at():
-            parsed = parse(args.overrides)
-            if args.multirun:
+        with hydra_at(config_dir, extra_dir):
+            parsed = parse(overrides)
+            if args.multirun or "hydra.mode=MULTIRUN" in overrides:
+                _refuse([_misplaced(override) for override in parsed])
                 return flags + [_deferred(override) for override in parsed]
+            _refuse([_unswept(override) for override in parsed])
             from src.sweep.plan import plan
 
-            plan(args.overrides, args.config_name or "config")
+            plan(overrides, args.config_name or "config")
     except ConfigError as error:
         refuse(error)
-    return flags + args.overrides
+    return flags + overrides
 
 
 def refuse(error: ConfigError) -> None:
     """End the process: nothing was run."""
     terminal.show_error(str(error))
     sys.exit(WRONG_CONFIGURATION)
+
+
+def _refuse(problems: Sequence[str | None]) -> None:
+    if found := [problem for problem in problems if problem]:
+        raise ConfigError(found)
+
+
+def _unswept(override: Override) -> str | None:
+    """Why an override cannot stand on the command line of a single cell."""
+    if override.is_sweep_override():
+        return f"{override.input_line}: several values need a sweep; add -m, or write a list as key=[1,2]"
+    return None
+
+
+def _misplaced(override: Override) -> str | None:
+    """Why an override cannot stand on the command line of a sweep."""
+    if override.key_or_group in ("hydra.sweep.dir", "hydra.sweep.subdir"):
+        return f"{override.input_line}: a sweep keeps its cells by id under outputs_dir; set outputs_dir=... instead"
+    return None
 
 
 def _deferred(override: Override) -> str:

@@ -12,7 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -56,13 +58,20 @@ class Composed:
 
 
 @contextmanager
-def hydra_at(config_dir: Path = CONF) -> Iterator[None]:
-    """Make `conf/` known to Hydra for as long as the block runs, unless a Hydra job is running already."""
-    if GlobalHydra.instance().is_initialized():
+def hydra_at(config_dir: Path = CONF, extra_dir: Path | None = None) -> Iterator[None]:
+    """Make `config_dir`, and `extra_dir` after it, known to Hydra for as long as the block runs.
+
+    The same as Hydra does for its flags --config-path and --config-dir.
+    """
+    version.setbase("1.3")
+    search_path = create_config_search_path(str(config_dir))
+    if extra_dir is not None:
+        search_path.append("command-line", f"file://{extra_dir.resolve()}")
+    Hydra.create_main_hydra2(task_name="train", config_search_path=search_path)
+    try:
         yield
-    else:
-        with initialize_config_dir(str(config_dir.resolve()), version_base="1.3"):
-            yield
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -89,15 +98,17 @@ def composed(overrides: Sequence[str], config_name: str = "config") -> Composed:
     Raises:
         ConfigError: with all that is wrong with the overrides, the files they choose, and the outcome.
     """
+    parsed = parse(overrides)
+    known_groups = not any(override.key_or_group == "hydra.searchpath" for override in parsed)
     sound, problems = [], []
-    for override in parse(overrides):
-        if problem := _group_problem(override):
+    for override in parsed:
+        if known_groups and (problem := _group_problem(override)):
             problems.append(problem)
         else:
             sound.append(_addable(override))
     try:
         cfg = compose(config_name, sound, return_hydra_config=True)
-        own = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         outcome = Composed.of(own, cfg.hydra.runtime.choices)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from None
@@ -112,7 +123,7 @@ def _group_problem(override: Override) -> str | None:
     """What is wrong with `group=choice`, where the override is one."""
     loader = GlobalHydra.instance().config_loader()
     group = override.key_or_group
-    options = loader.get_group_options(group, ObjectType.CONFIG)
+    options: list[str] = loader.get_group_options(group, ObjectType.CONFIG)
     choice = override.value()
     if not options or override.is_delete() or choice is None:
         return None
@@ -126,7 +137,7 @@ def _group_problem(override: Override) -> str | None:
 
 
 def _addable(override: Override) -> str:
-    """`key=value` as `++key=value`, so that a misspelled key is found by our check, with the near names, not by Hydra."""
+    """`key=value` as `++key=value`: a misspelled key is then found by our check, which names the near ones."""
     text = str(override.input_line)
     is_value = not GlobalHydra.instance().config_loader().get_group_options(override.key_or_group)
     plain = override.type is not None and not (override.is_add() or override.is_force_add() or override.is_delete())

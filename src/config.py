@@ -111,7 +111,7 @@ class Config(BaseModel):
 def _schema(raw: Mapping[str, Any]) -> tuple[type[Config], list[str]]:
     """`Config` with each group narrowed to the signature of the builder that `raw` names, and what hinders that."""
     fields: dict[str, Any] = {}
-    problems = []
+    problems: list[str] = []
     for group in GROUPS:
         if not isinstance(part := raw.get(group), Mapping):
             continue  # missing, or not a mapping: the base schema says so
@@ -178,7 +178,7 @@ def _in_words(problem: Any, schema: type[BaseModel]) -> str:
         return f"{key}: there is no such key.{hint} Keys here: {', '.join(prefix + name for name in keys)}"
     if problem["type"] == "missing":
         return f"{key}: is missing; give it a value, as in {key}=..."
-    accepted = {
+    accepted: str = {
         "literal_error": "must be one of {expected}",
         "string_pattern_mismatch": f"must be {schema.model_fields[path[0]].description}",
         "model_type": "must be a group of keys, chosen as in {key}=...",

@@ -91,8 +91,8 @@ class GroupNorm:
         if size % self.num_groups:
             divisors = [str(d) for d in range(1, size + 1) if size % d == 0]
             raise ValueError(
-                f"norm.num_groups = {self.num_groups}: must divide the {size} channels that a layer of the network has; "
-                f"{', '.join(divisors)} do"
+                f"norm.num_groups = {self.num_groups}: must divide the {size} channels that a layer of the network "
+                f"has; {', '.join(divisors)} do"
             )
 
 

@@ -32,7 +32,7 @@ def sgd(
 def adam(
     parameters: Parameters, *, lr: PositiveFloat, betas: Betas, eps: PositiveFloat, weight_decay: NonNegativeFloat
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba, 2014, arXiv:1412.6980); weight_decay * w is added to the gradient, and so rescaled with it."""
+    """Adam (Kingma and Ba, 2014, arXiv:1412.6980); weight_decay * w is added to the gradient and rescaled with it."""
     return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 

@@ -1,4 +1,4 @@
-"""What the terminal shows: the choices first, a line an epoch, the results last. Elsewhere than on a terminal, no epochs."""
+"""What the terminal shows: the choices first, a line an epoch, the results last. In a log or a pipe, no epochs."""
 
 import traceback
 from collections.abc import Iterator, Sequence
@@ -44,7 +44,9 @@ def show_plan(sweep_id: str, plan: "Plan") -> None:
 def show_cell(cell: "Cell", source: "Dataset", splits: "Splits", device: object) -> None:
     """A cell before its first step. The choices of a sweep's cells were shown with its plan."""
     if cell.sweep:
-        CONSOLE.print(f"\n[bold]\\[{cell.sweep.position}/{cell.sweep.num_cells}] {escape(cell.name)}[/]  [dim]cell {cell.id}[/]")
+        CONSOLE.print(
+            f"\n[bold]\\[{cell.sweep.position}/{cell.sweep.num_cells}] {escape(cell.name)}[/]  [dim]cell {cell.id}[/]"
+        )
     else:
         CONSOLE.print(f"[bold]{escape(cell.name)}[/]  [dim]cell {cell.id}[/]")
         _show_choices([cell])
@@ -57,9 +59,10 @@ def _show_choices(cells: "Sequence[Cell]") -> None:
     """The choices and settings that `cells` have in common; what differs between them is passed over."""
     first = cells[0]
     for group, choice in first.choices.items():
-        if all(getattr(c.config, group) == getattr(first.config, group) for c in cells):
-            settings = getattr(first.config, group).arguments()
-            _row(group, "  ".join([choice, *(f"{key}={_short(value)}" for key, value in settings.items())]))
+        part = getattr(first.config, group)
+        if all((c.choices[group], getattr(c.config, group)) == (choice, part) for c in cells):
+            settings = [f"{key}={_short(value)}" for key, value in part.arguments().items()]
+            _row(group, "  ".join([choice, *settings]))
     run_level = {key: getattr(first.config, key) for key in ("epochs", "batch_size", "seed", "precision")}
     common = {k: v for k, v in run_level.items() if all(getattr(c.config, k) == v for c in cells)}
     _row("training", "  ".join(f"{key}={value}" for key, value in common.items()))
@@ -135,13 +138,16 @@ def show_results(results: Sequence["Result"]) -> None:
     CONSOLE.print()
     CONSOLE.print(table)
     if winner:
-        CONSOLE.print("* highest validation accuracy. The intervals say what other test images would change, not other seeds.")
+        CONSOLE.print(
+            "* highest validation accuracy. The intervals say what other test images would change, not other seeds."
+        )
 
 
-def show_view(command: str, link: str) -> None:
-    """How to look at the runs."""
-    CONSOLE.print("\nTo compare the runs in MLflow, start its page and open the link:", soft_wrap=True)
-    CONSOLE.print(f"  {command}", soft_wrap=True, markup=False)
+def show_view(command: str | None, link: str) -> None:
+    """How to look at the runs; no command where a server is running already."""
+    CONSOLE.print("\nTo compare the runs in MLflow, " + ("start its server and " if command else "") + "open the link:")
+    if command:
+        CONSOLE.print(f"  {command}", soft_wrap=True, markup=False)
     CONSOLE.print(f"  {link}", soft_wrap=True, markup=False)
 
 

@@ -3,9 +3,11 @@
     python -m src.train model=cnn_batch
     python -m src.train -m model=cnn,cnn_batch seed=0,1,2
 
-Exit codes: 0 all cells finished; 1 some cell failed, the others still ran; 2 the configuration was wrong and nothing ran.
+Exit codes: 0 all cells finished; 1 some cell failed, the others still ran; 2 the configuration was wrong and nothing
+ran.
 
-What takes long to import (torch, mlflow) is imported where it is needed, so that `--help` and `--cfg job` answer at once.
+What takes long to import (torch, mlflow) is imported where it is needed, so that `--help` and `--cfg job` answer at
+once.
 """
 
 import logging
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src import terminal
@@ -37,7 +40,7 @@ def train(cell: "Cell", folder: Path) -> "Result":
 
     Raises:
         DataError: where the data set cannot be read or split.
-        NonFiniteLoss: where training diverged.
+        NonFiniteLossError: where training diverged.
     """
     from src.fit import checkpoint, device
     from src.fit.batches import pixels
@@ -101,7 +104,7 @@ def job(cfg: DictConfig) -> None:
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
-    cell = Cell.thaw(folder)
+    cell = Cell.thaw(folder) if hydra_cfg.mode == RunMode.MULTIRUN else None
     if cell is not None:
         record(cell, folder)
         return
@@ -121,13 +124,13 @@ def job(cfg: DictConfig) -> None:
 def record(cell: "Cell", folder: Path) -> "Result":
     """Train the cell, and leave its outcome in its folder, whichever it is."""
     from src.dataset import DataError
-    from src.fit.loop import NonFiniteLoss
+    from src.fit.loop import NonFiniteLossError
     from src.sweep.result import Result
 
     try:
         result = train(cell, folder)
     except Exception as error:
-        expected = isinstance(error, DataError | NonFiniteLoss)
+        expected = isinstance(error, DataError | NonFiniteLossError)
         log.info("failed: %s", error, exc_info=not expected)
         Result(cell.id, cell.name, reason=f"{type(error).__name__}: {error}").save(folder)
         terminal.show_failure(cell, error, with_traceback=not expected)

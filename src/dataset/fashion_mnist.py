@@ -18,8 +18,17 @@ class FashionMNIST(Dataset):
 
     name: ClassVar[str] = "fashion_mnist"
     origin: ClassVar[str] = "torchvision.datasets.FashionMNIST"
-    class_names: ClassVar[tuple[str, ...]] = tuple(
-        "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(",")
+    class_names: ClassVar[tuple[str, ...]] = (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
     )
 
     @property

@@ -1,6 +1,7 @@
 """What every data set is and gives.
 
-torchvision and scikit-learn are imported where images are read: a configuration is checked without them, in half the time.
+torchvision and scikit-learn are imported where images are read: a configuration is checked without them, in half the
+time.
 """
 
 from abc import ABC, abstractmethod
@@ -87,7 +88,7 @@ class Dataset(ABC):
     def shape(self) -> Shape:
         return Shape(self.channels, self.image_size, self.image_size)
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027, a data set that is bundled has nothing to do
         """Make the files available, downloading what is missing.
 
         Raises:
@@ -112,7 +113,9 @@ class Dataset(ABC):
         from torchvision.transforms.v2 import functional as transforms
 
         images = transforms.resize(images, [self.image_size, self.image_size], antialias=True)
-        return transforms.rgb_to_grayscale(images) if self.channels == 1 else transforms.grayscale_to_rgb(images)
+        recolour = transforms.rgb_to_grayscale if self.channels == 1 else transforms.grayscale_to_rgb
+        recoloured: Tensor = recolour(images)
+        return recoloured
 
     def split(self, whole: ImageSet, fraction: float, key: str) -> tuple[ImageSet, ImageSet]:
         """The set in two, stratified by class, the second with `fraction` of the images; `key` named the fraction."""

@@ -15,7 +15,7 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> Tensor:
 
 def batches(order: Tensor, batch_size: int) -> list[Tensor]:
     """`order` in batches. A single image left over joins the batch before it: one image has no batch statistics."""
-    parts = list(order.split(batch_size))
+    parts = list(torch.split(order, batch_size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
     return parts

@@ -75,5 +75,3 @@ def evaluate(logits_NK: Tensor, labels_N: Tensor) -> Evaluation:
         predictions=predictions,
         probabilities=probabilities.numpy(),
     )
-
-

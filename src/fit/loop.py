@@ -18,7 +18,7 @@ from src.fit.batches import batches, epoch_order, pixels
 EVAL_BATCH_SIZE = 500  # nothing is learned from it, so it may be what is fastest
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFiniteLossError(ArithmeticError):
     """The loss became infinite or not a number: nothing that follows could be trusted."""
 
     def __init__(self, epoch: int, step: int, num_steps: int, lr: float, loss: float) -> None:
@@ -62,7 +62,7 @@ def fit(model: nn.Module, train: ImageSet, val: ImageSet, config: Config) -> Ite
         config: the cell's.
 
     Raises:
-        NonFiniteLoss: at the end of the epoch in which it happened.
+        NonFiniteLossError: at the end of the epoch in which it happened.
     """
     optimizer: torch.optim.Optimizer = config.optimizer.build(model.parameters())
     scheduler: torch.optim.lr_scheduler.LRScheduler = config.scheduler.build(optimizer)
@@ -99,7 +99,7 @@ def _train_epoch(
             logits_NK = model(images_NCHW)
             loss = F.cross_entropy(logits_NK, labels_N)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses[step] = loss.detach()
         num_correct += (logits_NK.argmax(1) == labels_N).sum()
@@ -107,7 +107,7 @@ def _train_epoch(
     losses = losses.cpu()
     if not losses.isfinite().all():
         bad = int((~losses.isfinite()).nonzero()[0])
-        raise NonFiniteLoss(epoch, bad + 1, len(steps), float(optimizer.param_groups[0]["lr"]), losses[bad].item())
+        raise NonFiniteLossError(epoch, bad + 1, len(steps), float(optimizer.param_groups[0]["lr"]), losses[bad].item())
     return (losses.dot(sizes) / sizes.sum()).item(), num_correct.item() / len(train)
 
 
@@ -116,5 +116,5 @@ def predict(model: nn.Module, images: ImageSet, bf16: bool = False) -> Tensor:
     """The logits of all images in their order, float32, N x K, on the device of the model."""
     model.eval()
     with torch.autocast(images.labels.device.type, torch.bfloat16, enabled=bf16):
-        parts = [model(pixels(part)) for part in images.images.split(EVAL_BATCH_SIZE)]
+        parts = [model(pixels(part)) for part in torch.split(images.images, EVAL_BATCH_SIZE)]
     return torch.cat(parts).float()

@@ -20,9 +20,11 @@ def build(config: Config, shape: Shape, num_classes: int, device: torch.device) 
     """
     torch.manual_seed(config.seed)
     model: nn.Module = config.model.build(shape, num_classes, config.activation.build, config.norm.build())
-    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    placed: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed
 
 
 def portable(model: nn.Module) -> nn.Module:
     """A copy to hand out: on the CPU, in eval mode, in the plain memory layout, which exporters expect."""
-    return copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload,no-any-return]
+    plain: nn.Module = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return plain.eval()

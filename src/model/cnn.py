@@ -11,7 +11,6 @@ from src.dataset import Shape
 from src.norm import Norm
 
 
-
 class CNN(nn.Module):
     """Blocks of convolution, norm, activation and 2x2 max pooling, then one linear layer to the classes.
 

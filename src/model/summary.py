@@ -43,4 +43,5 @@ def layers(model: nn.Module, shape: Shape) -> list[Layer]:
 
 
 def num_parameters(model: nn.Module) -> int:
+    """How many numbers training adjusts."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,7 +62,8 @@ class Cell:
 
     def freeze(self, folder: Path) -> None:
         """Write the cell down, so that editing `conf/` later cannot change it."""
-        plan = asdict(replace(self, config=None))  # type: ignore[type-var]
+        plan = {key: value for key, value in vars(self).items() if key != "config"}
+        plan["sweep"] = asdict(self.sweep) if self.sweep else None
         write_text(folder / PLAN_FILE, json.dumps(plan, indent=2))
 
     @classmethod
@@ -71,7 +72,8 @@ class Cell:
         if not (folder / PLAN_FILE).exists():
             return None
         plan = json.loads((folder / PLAN_FILE).read_text())
-        plan |= {"config": Config.checked(plan["raw"]), "sweep": SweepContext(**plan["sweep"]) if plan["sweep"] else None}
+        plan["config"] = Config.checked(plan["raw"])
+        plan["sweep"] = SweepContext(**plan["sweep"]) if plan["sweep"] else None
         return cls(**plan)
 
 

@@ -29,13 +29,14 @@ class Plan:
 
 
 def plan(overrides: Sequence[str], config_name: str = "config") -> Plan:
-    """The grid that `overrides` span. Needs `compose.hydra_at`.
+    """The grid that `overrides` span; those of Hydra's own keys hold for every arm. Needs `compose.hydra_at`.
 
     Raises:
         ConfigError: with every mistake in any arm, naming the arm, or with the reason why a data set cannot be had.
     """
     by_key = {o.get_key_element(): o for o in parse(overrides)}  # the last one said of a key counts
     task = [o for key, o in by_key.items() if not key.startswith(OWNED_BY_HYDRA)]
+    hydra = [str(o.input_line) for key, o in by_key.items() if key.startswith(OWNED_BY_HYDRA)]
     axes = [_values(override) for override in task]
     factors = {o.get_key_element(): tuple(v) for o, v in zip(task, axes, strict=True) if len(v) > 1}
     if idle := [key for key in factors if key.split(".")[0] in NOT_SCIENTIFIC]:
@@ -45,7 +46,7 @@ def plan(overrides: Sequence[str], config_name: str = "config") -> Plan:
     problems: dict[str, list[str]] = {}
     for arm in arms:
         try:
-            found[arm] = composed(arm, config_name)
+            found[arm] = composed([*hydra, *arm], config_name)
         except ConfigError as error:
             for problem in error.problems:
                 problems.setdefault(problem, []).append(" ".join(_varied(arm, factors)))

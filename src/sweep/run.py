@@ -1,4 +1,4 @@
-"""A planned sweep, run: the parent run opened, every cell frozen into its folder and handed to a launcher, and summed up."""
+"""A planned sweep, run: every cell is frozen into its folder and handed to a launcher, and the results summed up."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

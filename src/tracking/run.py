@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -91,7 +92,8 @@ class Run:
         client.log_figure(self.id, figures.curves(history, self.cell.name), "figures/curves.png")
         client.log_figure(self.id, figures.confusion(evaluation, names), "figures/confusion.png")
         self._table("history.csv", tuple(asdict(best)), [tuple(asdict(epoch).values()) for epoch in history])
-        self._table("confusion.csv", ("label", *names), [(n, *row) for n, row in zip(names, evaluation.confusion, strict=True)])
+        counts = [(name, *row) for name, row in zip(names, evaluation.confusion, strict=True)]
+        self._table("confusion.csv", ("label", *names), counts)
         per_class = zip(names, evaluation.precision, evaluation.recall, evaluation.f1, evaluation.support, strict=True)
         self._table("per_class.csv", ("class", "precision", "recall", "f1", "support"), list(per_class))
         self._predictions(evaluation, names)
@@ -161,13 +163,13 @@ def open_run(store: Store, cell: Cell, folder: Path) -> Iterator[Run]:
 
 def _dataset_input(source: Dataset, splits: Splits, fingerprint: str) -> DatasetInput:
     """The data set for MLflow's dataset column, with the fingerprint as its digest."""
-    profile = {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test), "classes": len(source.class_names)}
+    sizes = {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)}
     logged = LoggedDataset(
         name=source.name,
         digest=fingerprint,
         source_type="code",
-        source=f'{{"tags": {{"origin": "{source.origin}"}}}}',
-        profile=str(profile).replace("'", '"'),
+        source=json.dumps({"tags": {"origin": source.origin}}),
+        profile=json.dumps({**sizes, "classes": len(source.class_names)}),
     )
     return DatasetInput(logged, [InputTag(MLFLOW_DATASET_CONTEXT, "train, val, test")])
 

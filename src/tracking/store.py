@@ -1,7 +1,7 @@
 """The store that runs are recorded in: an MLflow server, or the SQLite file under outputs_dir.
 
-Importing MLflow's client and creating its database the obvious way loses runs when several processes start at once:
-the schema migration is not safe against itself, and a store may end up broken for good. So the database is created
+MLflow creates a missing database wherever it is first asked for, and its schema migration is not safe against itself:
+of several processes that start at once most fail, and the store may stay broken for good. So the database is created
 beside its final place, under a lock, and moved there when it is whole.
 """
 
@@ -18,12 +18,14 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # all four are read w
 
 import logging
 import sqlite3
+from contextlib import closing
 
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 
 @dataclass(frozen=True)
@@ -68,20 +70,12 @@ def _database(path: Path) -> Path:
         if not path.exists():
             temporary = path.with_name(f".{path.name}.creating")
             temporary.unlink(missing_ok=True)
-            MlflowClient(f"sqlite:///{temporary}").search_experiments()
-            _dispose(temporary)
-            with sqlite3.connect(temporary) as connection:
+            store = SqlAlchemyStore(f"sqlite:///{temporary}", (path.parent / "artifacts").as_uri())  # type: ignore[no-untyped-call]
+            store.engine.dispose()
+            with closing(sqlite3.connect(temporary)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")  # readers and a writer do not block one another
-            connection.close()
-            os.replace(temporary, path)
+            temporary.replace(path)
     return path
-
-
-def _dispose(path: Path) -> None:
-    """Close MLflow's connections to a database that is about to move."""
-    from mlflow.tracking._tracking_service.utils import _get_store
-
-    _get_store(f"sqlite:///{path}").engine.dispose()
 
 
 def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:

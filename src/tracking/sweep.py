@@ -42,5 +42,3 @@ def log_summary(store: Store, run_id: str, results: Sequence[Result]) -> None:
     if best := max((r for r in results if r.finished), key=lambda r: r.val_accuracy, default=None):
         store.client.log_metric(run_id, "best/val_accuracy", best.val_accuracy, step=0)
         store.client.log_metric(run_id, "test/accuracy", best.test_accuracy, step=0)
-
-

@@ -25,8 +25,11 @@ class GridSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config_name = str(config.hydra.job.config_name)
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+        self.hydra_overrides = [str(override) for override in config.hydra.overrides.hydra]
+        self.launch_all = (
+            Plugins.instance()
+            .instantiate_launcher(hydra_context=hydra_context, task_function=task_function, config=config)
+            .launch
         )
 
     def sweep(self, arguments: list[str]) -> None:
@@ -38,11 +41,12 @@ class GridSweeper(Sweeper):
 
         declared = [f"{key}={value}" for key, value in self.params.items()]
         try:
-            all_finished = run_sweep(plan([*declared, *arguments], self.config_name), self._launch)
+            planned = plan([*self.hydra_overrides, *declared, *arguments], self.config_name)
+            all_finished = run_sweep(planned, self._launch)
         except ConfigError as error:
             refuse(error)
         if not all_finished:
             sys.exit(1)
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> object:
-        return self.launcher.launch(jobs, initial_job_idx=0)
+        return self.launch_all(jobs, initial_job_idx=0)
