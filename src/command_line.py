@@ -33,6 +33,8 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
     config_dir = CONF if args.config_path is None else Path(__file__).parent / args.config_path
     extra_dir = None if args.config_dir is None else Path(args.config_dir)
     try:
+        if extra_dir is not None and not extra_dir.is_dir():
+            raise ConfigError([f"--config-dir {extra_dir}: there is no such folder"])
         with hydra_at(config_dir, extra_dir):
             parsed = parse(overrides)
             if args.multirun or "hydra.mode=MULTIRUN" in overrides:

@@ -15,6 +15,7 @@ from typing import Any, Self
 from hydra import compose, version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -66,7 +67,7 @@ def hydra_at(config_dir: Path = CONF, extra_dir: Path | None = None) -> Iterator
     version.setbase("1.3")
     search_path = create_config_search_path(str(config_dir))
     if extra_dir is not None:
-        search_path.append("command-line", f"file://{extra_dir.resolve()}")
+        search_path.prepend("command-line", f"file://{extra_dir.resolve()}", anchor=SearchPathQuery(provider="schema"))
     Hydra.create_main_hydra2(task_name="train", config_search_path=search_path)
     try:
         yield
