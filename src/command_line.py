@@ -33,8 +33,7 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
     config_dir = CONF if args.config_path is None else Path(__file__).parent / args.config_path
     extra_dir = None if args.config_dir is None else Path(args.config_dir)
     try:
-        if extra_dir is not None and not extra_dir.is_dir():
-            raise ConfigError([f"--config-dir {extra_dir}: there is no such folder"])
+        _refuse([_missing_folder(extra_dir)])
         with hydra_at(config_dir, extra_dir):
             parsed = parse(overrides)
             if args.multirun or "hydra.mode=MULTIRUN" in overrides:
@@ -58,6 +57,10 @@ def refuse(error: ConfigError) -> None:
 def _refuse(problems: Sequence[str | None]) -> None:
     if found := [problem for problem in problems if problem]:
         raise ConfigError(found)
+
+
+def _missing_folder(extra_dir: Path | None) -> str | None:
+    return f"--config-dir {extra_dir}: there is no such folder" if extra_dir and not extra_dir.is_dir() else None
 
 
 def _unswept(override: Override) -> str | None:

@@ -82,12 +82,14 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         ConfigError: naming each one that is not.
     """
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    parsed, problems = [], []
+    parsed: list[Override] = []
+    problems = []
     for text in overrides:
         try:
-            parsed.append(parser.parse_override(text))
+            parsed += parser.parse_overrides([text])
         except HydraException as error:
-            problems.append(f"{text}: is not in Hydra's override grammar (key=value). {_first_line(error)}")
+            _, reason, *_ = [*str(error).splitlines(), ""]  # the first line repeats the override
+            problems.append(f"{text}: is not in Hydra's override grammar (key=value). {reason}")
     if problems:
         raise ConfigError(problems)
     return parsed
@@ -150,9 +152,5 @@ def _explained(error: Exception) -> str:
     if isinstance(error.__cause__, OmegaConfBaseException):
         return f"{str(error).strip()}: {_explained(error.__cause__)}".removeprefix(": ")
     if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key}: {_first_line(error)}"
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
     return str(error).strip()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

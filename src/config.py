@@ -116,7 +116,7 @@ def _schema(raw: Mapping[str, Any]) -> tuple[type[Config], list[str]]:
         if not isinstance(part := raw.get(group), Mapping):
             continue  # missing, or not a mapping: the base schema says so
         try:
-            fields[group] = _part_schema(group, part.get("_target_"))
+            fields[group] = _part_schema(group, str(part.get("_target_")))
         except ConfigError as error:
             problems += error.problems
             fields[group] = Any
@@ -130,7 +130,7 @@ def _narrowed(fields: tuple[tuple[str, Any], ...]) -> type[Config]:
 
 
 @lru_cache(maxsize=256)
-def _part_schema(group: str, target: object) -> type[Part]:
+def _part_schema(group: str, target: str) -> type[Part]:
     """The schema of one choice, read from its builder's keyword-only parameters."""
     builder = _builder(group, target)
     hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder, include_extras=True)
@@ -145,10 +145,10 @@ def _part_schema(group: str, target: object) -> type[Part]:
     return schema
 
 
-def _builder(group: str, target: object) -> Callable[..., Any]:
+def _builder(group: str, target: str) -> Callable[..., Any]:
     """The callable that `target` names. Only what this project's module for the group defines is ever imported."""
     home = f"src.{group}"
-    if isinstance(target, str) and target.startswith(home + "."):
+    if target.startswith(home + "."):
         try:
             builder = get_object(target)
         except Exception:  # whatever importing a misspelled name raises, the answer is the same

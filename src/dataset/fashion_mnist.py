@@ -73,9 +73,14 @@ class FashionMNIST(Dataset):
 
         try:
             part = Source(self.data_dir, train=train)
-        except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        except (OSError, RuntimeError, ValueError, LookupError, AssertionError) as error:
             raise DataError(
                 f"dataset=fashion_mnist: a file in {self.folder.resolve()} is damaged ({type(error).__name__}: "
                 f"{error}). Delete the folder to download it afresh."
             ) from None
+        if len(part.data) != len(part.targets):
+            raise DataError(
+                f"dataset=fashion_mnist: {self.folder.resolve()} has {len(part.data)} images and {len(part.targets)} "
+                "labels of the same split. Delete the folder to download it afresh."
+            )
         return ImageSet(self.resized(part.data[:, None]), part.targets)

@@ -72,6 +72,7 @@ class Cell:
         if not (folder / PLAN_FILE).exists():
             return None
         plan = json.loads((folder / PLAN_FILE).read_text())
+        plan["overrides"] = tuple(plan["overrides"])
         plan["config"] = Config.checked(plan["raw"])
         plan["sweep"] = SweepContext(**plan["sweep"]) if plan["sweep"] else None
         return cls(**plan)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "mlflow", "numpy", "scikit-learn", "pillow")
+PACKAGES = ("torchvision", "hydra-core", "omegaconf", "mlflow", "numpy", "scikit-learn", "pillow")
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -23,6 +23,7 @@ def environment(device: torch.device) -> dict[str, str]:
         "device": str(device),
         "device_name": platform.processor() or platform.machine() if device.type == "cpu" else accelerator,
         "threads": str(torch.get_num_threads()),
+        "torch": str(torch.__version__),  # with the build, which the package's metadata leaves out
         **{name: version(name) for name in PACKAGES},
         **git_state(),
     }

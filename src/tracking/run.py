@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from mlflow.entities import Dataset as LoggedDataset
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from omegaconf import OmegaConf
 from pyarrow import parquet
@@ -28,7 +28,7 @@ from src.model.summary import Layer
 from src.sweep.cell import Cell
 from src.tracking import figures
 from src.tracking.environment import environment, git_state
-from src.tracking.store import Store
+from src.tracking.store import Store, as_default
 
 MAX_PARAM_LENGTH = 6000
 """MLflow cuts longer values; they are whole in the resolved configuration."""
@@ -143,22 +143,23 @@ def open_run(store: Store, cell: Cell, folder: Path) -> Iterator[Run]:
     """The cell's run, which ends FINISHED, FAILED with the reason as a tag, or KILLED by Ctrl-C."""
     sweep = cell.sweep
     tags = {"kind": "cell", "cell": cell.id, **git_state(), **({"sweep": sweep.id} if sweep else {})}
-    active = mlflow.start_run(
-        experiment_id=store.experiment_id,
-        run_name=cell.name,
-        tags=tags,
-        parent_run_id=sweep.parent_run_id if sweep else None,
-    )
-    status = "FAILED"
-    try:
-        yield Run(active.info.run_id, store, cell, folder)
-        status = "FINISHED"
-    except BaseException as error:
-        status = "FAILED" if isinstance(error, Exception) else "KILLED"
-        store.client.log_batch(active.info.run_id, tags=[RunTag("reason", f"{type(error).__name__}: {error}"[:5000])])
-        raise
-    finally:
-        mlflow.end_run(status)
+    with as_default(store):
+        active = mlflow.start_run(
+            experiment_id=store.experiment_id,
+            run_name=cell.name,
+            tags=tags,
+            parent_run_id=sweep.parent_run_id if sweep else None,
+        )
+        status = "FAILED"
+        try:
+            yield Run(active.info.run_id, store, cell, folder)
+            status = "FINISHED"
+        except BaseException as error:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            store.client.set_tag(active.info.run_id, "reason", f"{type(error).__name__}: {error}"[:5000])
+            raise
+        finally:
+            mlflow.end_run(status)
 
 
 def _dataset_input(source: Dataset, splits: Splits, fingerprint: str) -> DatasetInput:

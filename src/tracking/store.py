@@ -18,7 +18,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # all four are read w
 
 import logging
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import mlflow
 from filelock import FileLock
@@ -57,10 +58,26 @@ def open_store(config: Config) -> Store:
         uri = f"sqlite:///{_database(outputs / 'mlflow.db')}"
     else:
         artifacts, uri = None, config.tracking.uri
-    mlflow.set_tracking_uri(uri)
-    os.environ.pop("MLFLOW_RUN_ID", None)  # a left-over one would be continued instead of starting a run
     client = MlflowClient(uri)
     return Store(uri, _experiment(client, config.tracking.experiment, artifacts), artifacts)
+
+
+@contextmanager
+def as_default(store: Store) -> Iterator[None]:
+    """Let MLflow's module-level functions use `store` for as long as the block runs.
+
+    They also set environment variables for child processes, which would change what the next configuration resolves to.
+    """
+    variables = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
+    before = {name: os.environ.pop(name, None) for name in variables}  # a run id left over would be continued
+    mlflow.set_tracking_uri(store.uri)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _database(path: Path) -> Path:

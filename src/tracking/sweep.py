@@ -20,7 +20,7 @@ def open_sweep(store: Store, sweep_id: str, plan: Plan) -> Iterator[str]:
     )
     run_id = run.info.run_id
     for key, values in plan.factors.items():
-        store.client.log_param(run_id, key, ", ".join(values))
+        store.client.log_param(run_id, key, ", ".join(value.removeprefix(f"{key}=") for value in values))
     try:
         yield run_id
     except BaseException as error:

@@ -1,0 +1,16 @@
+import math
+
+from src.sweep.result import Result
+
+
+def test_a_result_comes_back_from_its_folder(tmp_path):
+    result = Result("id", "seed=1", None, run_id="r", best_epoch=3, val_accuracy=0.5, val_loss=1.0, num_parameters=7)
+    result.save(tmp_path)
+    back = Result.of(tmp_path)
+    assert back.finished
+    assert (back.run_id, back.best_epoch, back.val_accuracy, back.num_parameters) == ("r", 3, 0.5, 7)
+    assert math.isnan(back.test_accuracy)
+
+
+def test_a_cell_that_left_nothing_has_no_result(tmp_path):
+    assert Result.of(tmp_path) is None

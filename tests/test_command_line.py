@@ -1,0 +1,100 @@
+"""The command line, in processes of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+from src.command_line import checked_arguments
+from tests.conftest import ROOT, choices
+
+
+@pytest.mark.parametrize("question", [["--help"], ["--cfg", "job"], ["-m", "--cfg", "job", "model=cnn,cnn_batch"]])
+def test_questions_are_answered_without_torch_or_mlflow(question):
+    code = (
+        "import sys, runpy\n"
+        f"sys.argv = ['src.train', *{question!r}]\n"
+        "try: runpy.run_module('src.train', run_name='__main__', alter_sys=True)\n"
+        "finally: print('HEAVY', sorted({'torch', 'mlflow', 'sklearn', 'torchvision'} & set(sys.modules)))\n"
+    )
+    if "-m" in question:
+        question.remove("model=cnn,cnn_batch")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "HEAVY []" in done.stdout, done.stderr
+
+
+def test_help_shows_every_group_with_its_choices(command_line):
+    done = command_line("--help")
+    assert done.returncode == 0
+    for group in ("dataset", "model", "activation", "norm", "optimizer", "scheduler", "experiment", "tracking"):
+        assert f"{group}: {', '.join(choices(group))}\n" in done.stdout
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]])
+def test_a_wrong_configuration_exits_with_2_and_writes_nothing(command_line, tmp_path, mode):
+    outputs = tmp_path / "outputs"
+    done = command_line(*mode, f"outputs_dir={outputs}", "optimizer.lr=-1", "epochs=0", "model=cnnn")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "The configuration has 3 problems; nothing was run.\n"
+        "  model=cnnn: there is no such choice. Did you mean cnn? Choices of model: cnn, cnn_batch\n"
+        "  epochs = 0: must be greater than 0\n"
+        "  optimizer.lr = -1: must be greater than 0\n"
+    )
+    assert not outputs.exists()
+
+
+def test_a_mistake_in_one_arm_stops_the_sweep_before_anything_is_written(command_line, tmp_path):
+    outputs = tmp_path / "outputs"
+    done = command_line("-m", f"outputs_dir={outputs}", "optimizer.lr=0.1,-1", "seed=0,1")
+    assert done.returncode == 2
+    assert (
+        "optimizer.lr = -1: must be greater than 0\n    (in optimizer.lr=-1 seed=0; optimizer.lr=-1 seed=1)"
+        in done.stderr
+    )
+    assert not outputs.exists()
+
+
+def test_missing_data_exits_with_2_and_writes_nothing(command_line, tmp_path):
+    done = command_line(
+        "dataset=fashion_mnist",
+        f"data_dir={tmp_path}/data",
+        f"outputs_dir={tmp_path}/outputs",
+        https_proxy="",
+        http_proxy="",
+    )
+    if done.returncode == 0:
+        pytest.skip("there is a network: the data set was downloaded")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "could not download what is missing" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def refusal(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        checked_arguments(arguments)
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_several_values_without_a_sweep_say_how_to_sweep(capsys):
+    assert "model=cnn,cnn_batch: several values need a sweep; add -m" in refusal(capsys, "model=cnn,cnn_batch")
+
+
+def test_a_sweep_folder_of_ones_own_is_refused(capsys):
+    assert "set outputs_dir=... instead" in refusal(capsys, "-m", "hydra.sweep.dir=x", "seed=0,1")
+
+
+def test_a_config_dir_that_is_not_there_is_refused(capsys, tmp_path):
+    assert "nowhere: there is no such folder" in refusal(capsys, "--config-dir", f"{tmp_path}/nowhere")
+
+
+def test_overrides_may_stand_on_both_sides_of_a_flag():
+    assert checked_arguments(["seed=1", "-m", "model=cnn,cnn_batch"]) == ["-m", "seed=choice(1)", "model=cnn,cnn_batch"]
+
+
+def test_a_sweep_may_set_a_key_that_only_its_arms_have():
+    arguments = checked_arguments(["-m", "optimizer=adam,adamw", "optimizer.eps=1e-6", "hydra.verbose=false"])
+    assert arguments == ["-m", "optimizer=adam,adamw", "optimizer.eps=choice(1e-06)", "hydra.verbose=false"]

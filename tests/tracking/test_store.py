@@ -1,0 +1,84 @@
+"""The store, with a real SQLite file and real processes."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+
+import mlflow
+import pytest
+
+from src.tracking.store import as_default, open_store
+from tests.conftest import ROOT, config_of
+
+OPEN_AND_LOG = """
+import sys
+from tests.conftest import config_of
+from src.tracking.store import as_default, open_store
+sys.stdin.readline()  # all start at once
+store = open_store(config_of(f"outputs_dir={sys.argv[1]}"))
+run = store.client.create_run(store.experiment_id)
+store.client.log_metric(run.info.run_id, "m", 1.0)
+store.client.set_terminated(run.info.run_id)
+"""
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(config_of(f"outputs_dir={tmp_path}"))
+
+
+def test_everything_of_the_embedded_store_is_under_outputs_dir(store, tmp_path):
+    assert store.uri == f"sqlite:///{tmp_path}/mlflow.db"
+    run = store.client.create_run(store.experiment_id)
+    assert run.info.artifact_uri.startswith((tmp_path / "artifacts").as_uri())
+
+
+def test_readers_do_not_block_the_writer(store, tmp_path):
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_a_second_opening_finds_the_same_experiment(store, tmp_path):
+    assert open_store(config_of(f"outputs_dir={tmp_path}")) == store
+
+
+def test_the_experiment_is_named_by_the_config(tmp_path):
+    store = open_store(config_of(f"outputs_dir={tmp_path}", "tracking.experiment=mine"))
+    assert store.client.get_experiment(store.experiment_id).name == "mine"
+
+
+def test_what_a_killed_creator_left_does_no_harm(tmp_path):
+    (tmp_path / ".mlflow.db.creating").write_bytes(b"half a database")
+    store = open_store(config_of(f"outputs_dir={tmp_path}"))
+    assert store.client.get_experiment(store.experiment_id).name == "image-classification"
+
+
+def test_processes_that_start_at_once_share_one_new_store(tmp_path):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN_AND_LOG, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, text=True
+        )
+        for _ in range(6)
+    ]
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.stdin.close()
+        assert process.wait(timeout=120) == 0
+    store = open_store(config_of(f"outputs_dir={tmp_path}"))
+    runs = store.client.search_runs([store.experiment_id])
+    assert [(run.info.status, run.data.metrics) for run in runs] == [("FINISHED", {"m": 1.0})] * 6
+
+
+def test_the_default_store_lasts_as_long_as_its_block(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)  # left over: must not be continued
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with as_default(store):
+        with mlflow.start_run(experiment_id=store.experiment_id) as run:
+            assert run.info.run_id != "0" * 32
+        assert store.client.get_run(run.info.run_id).info.status == "FINISHED"
+    assert os.environ["MLFLOW_RUN_ID"] == "0" * 32
+    assert "MLFLOW_TRACKING_URI" not in os.environ
