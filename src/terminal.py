@@ -87,11 +87,15 @@ class EpochLines:
 
     def show(self, epoch: "Epoch", num_epochs: int) -> None:
         self.progress.advance(self.task)
+        if epoch.number == 1:
+            self.progress.console.print(
+                "[dim]    epoch   train loss   accuracy   val loss   accuracy         lr   seconds[/]"
+            )
         self.progress.console.print(
-            f"  epoch {epoch.number:>{len(str(num_epochs))}}/{num_epochs}"
-            f"   train loss {epoch.train_loss:.4f}  accuracy {epoch.train_accuracy:.2%}"
-            f"   val loss {epoch.val_loss:.4f}  accuracy {epoch.val_accuracy:.2%}"
-            f"   lr {epoch.lr:g}   {epoch.epoch_s:.1f} s"
+            f"  {f'{epoch.number}/{num_epochs}':>7}"
+            f"   {epoch.train_loss:>10.4f}   {epoch.train_accuracy:>8.2%}"
+            f"   {epoch.val_loss:>8.4f}   {epoch.val_accuracy:>8.2%}"
+            f"   {epoch.lr:>8.3g}   {epoch.epoch_s:>7.1f}"
         )
 
 
@@ -117,7 +121,7 @@ def show_results(results: Sequence["Result"]) -> None:
     """One row a cell; the one that validation prefers is marked."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("cell", overflow="fold")
-    for heading in ("val acc", "test acc (95% interval)", "best epoch", "params", "seconds"):
+    for heading in ("val acc", "test acc (95% interval)", "epoch", "params", "s"):
         table.add_column(heading, justify="right", no_wrap=True)
     finished = [result for result in results if result.finished]
     winner = max(finished, key=lambda r: (r.val_accuracy, -r.val_loss), default=None) if len(results) > 1 else None

@@ -87,4 +87,6 @@ def _chart(kind: str, metric: str) -> dict[str, object]:
         "deleted": False,
         "isGenerated": False,
         "runsCountToCompare": 20,
+        "useGlobalLineSmoothing": True,
+        "useGlobalXaxisKey": True,
     }
