@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
@@ -10,6 +11,9 @@ from hydra.core.override_parser.types import Override
 from src import terminal
 from src.compose import CONF, OWNED_BY_HYDRA, hydra_at, parse
 from src.config import ConfigError
+
+if TYPE_CHECKING:
+    from src.sweep.plan import Plan
 
 WRONG_CONFIGURATION = 2
 """The exit code where nothing ran."""
@@ -42,7 +46,8 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
             _refuse([_unswept(override) for override in parsed])
             from src.sweep.plan import plan
 
-            plan(overrides, args.config_name or "config")
+            planned = plan(overrides, args.config_name or "config")
+            _refuse([_unasked(planned)])
     except ConfigError as error:
         refuse(error)
     return flags + overrides
@@ -67,6 +72,14 @@ def _unswept(override: Override) -> str | None:
     """Why an override cannot stand on the command line of a single cell."""
     if override.is_sweep_override():
         return f"{override.input_line}: several values need a sweep; add -m, or write a list as key=[1,2]"
+    return None
+
+
+def _unasked(planned: "Plan") -> str | None:
+    """Why a configuration that declares a sweep cannot run as a single cell."""
+    if planned.factors:
+        factors = ", ".join(planned.factors)
+        return f"this configuration sweeps over {factors}; add -m to run it, or hydra.sweeper.params=null for one cell"
     return None
 
 

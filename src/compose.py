@@ -122,6 +122,18 @@ def composed(overrides: Sequence[str], config_name: str = "config") -> Composed:
     return outcome
 
 
+def declared_grid(overrides: Sequence[str], config_name: str = "config") -> list[str]:
+    """The sweep that a configuration declares for itself, in `hydra.sweeper.params`, as overrides. Needs `hydra_at`.
+
+    Hydra reads it from the configuration without the swept choices; here every experiment may declare its own.
+    """
+    try:
+        cfg = compose(config_name, list(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException):
+        return []  # what is wrong is said where the whole arm is composed
+    return [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
+
+
 def _group_problem(override: Override) -> str | None:
     """What is wrong with `group=choice`, where the override is one."""
     loader = GlobalHydra.instance().config_loader()

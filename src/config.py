@@ -15,13 +15,30 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from hydra.utils import get_object
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    create_model,
+)
 
-GROUPS = ("dataset", "activation", "norm", "model", "optimizer", "scheduler")
+GROUPS = ("dataset", "augmentation", "activation", "norm", "model", "optimizer", "scheduler")
 """The groups that build something, in the order in which `conf/config.yaml` composes them."""
 
-NOT_SCIENTIFIC = frozenset({"device", "data_dir", "outputs_dir", "tracking"})
-"""Keys that cannot change a result, only where it is computed and kept; they are no part of a cell's identity."""
+NOT_SCIENTIFIC = frozenset(
+    {
+        *("device", "data_dir", "outputs_dir", "tracking"),
+        *("dataset.path", "dataset.memory_budget_mb", "dataset.num_workers"),
+    }
+)
+"""Keys that cannot change a result, only where it is computed and kept; they are no part of a cell's identity.
+
+The content of a data set is: its fingerprint stands for the path.
+"""
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
@@ -61,6 +78,15 @@ class Tracking(BaseModel):
     experiment: Annotated[str, Field(min_length=1)]
 
 
+class EarlyStopping(BaseModel):
+    """Which epoch is the best, and when to stop waiting for a better one."""
+
+    model_config = STRICT
+    watch: Literal["val/accuracy", "val/loss"]
+    min_delta: NonNegativeFloat
+    patience: PositiveInt | None
+
+
 class Config(BaseModel):
     """One cell's whole configuration, checked and frozen. `conf/config.yaml` says what each key means."""
 
@@ -70,10 +96,17 @@ class Config(BaseModel):
     batch_size: PositiveInt
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:1")]
     precision: Literal["fp32", "bf16"]
+    compile: bool
     deterministic: bool
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    clip_grad_norm: PositiveFloat | None
+    l2: NonNegativeFloat
+    regularize_all: bool
+    early_stopping: EarlyStopping
     data_dir: PathFromText
     outputs_dir: PathFromText
     dataset: Part
+    augmentation: Part
     activation: Part
     norm: Part
     model: Part
@@ -102,7 +135,17 @@ class Config(BaseModel):
 
     def scientific(self) -> dict[str, Any]:
         """The part of the configuration that can change a result, as plain containers."""
-        return self.model_dump(mode="json", by_alias=True, exclude=set(NOT_SCIENTIFIC), serialize_as_any=True)
+        tree = self.model_dump(mode="json", by_alias=True, serialize_as_any=True)
+        return {
+            key: {k: v for k, v in value.items() if f"{key}.{k}" not in NOT_SCIENTIFIC} if key in GROUPS else value
+            for key, value in tree.items()
+            if key not in NOT_SCIENTIFIC
+        }
+
+
+def is_scientific(key: str) -> bool:
+    """Whether a dotted key can change a result."""
+    return key not in NOT_SCIENTIFIC and key.split(".")[0] not in NOT_SCIENTIFIC
 
 
 # --- from builders to a schema ----------------------------------------------------------------------------------------
@@ -206,9 +249,17 @@ def _all_keys(schema: type[BaseModel]) -> list[str]:
 
 def _impossible(config: Config) -> Iterator[str]:
     """Combinations of allowed values that cannot work."""
+    dataset, scheduler = config.dataset.arguments(), config.scheduler.arguments()
+    if dataset["fold"] >= dataset["folds"]:
+        yield (
+            f"dataset.fold = {dataset['fold']}: must be below dataset.folds = {dataset['folds']}; "
+            "for 5-fold cross-validation give dataset.folds=5 dataset.fold=range(5)"
+        )
+    if scheduler.get("warmup_epochs", 0) >= config.epochs:
+        yield f"scheduler.warmup_epochs = {scheduler['warmup_epochs']:g}: must be below epochs = {config.epochs}"
     if config.optimizer.arguments().get("nesterov") and config.optimizer.arguments().get("momentum") == 0:
         yield "optimizer.nesterov = True: needs optimizer.momentum above 0, for example optimizer.momentum=0.9"
-    if problem := _network_problem(config.dataset, config.activation, config.norm, config.model):
+    if problem := _network_problem(config.dataset, config.data_dir, config.activation, config.norm, config.model):
         yield problem
     if config.norm.target == "src.norm.BatchNorm" and config.batch_size == 1:
         yield (
@@ -219,15 +270,17 @@ def _impossible(config: Config) -> Iterator[str]:
 
 
 @lru_cache(maxsize=1024)  # a grid has few networks and many learning rates
-def _network_problem(dataset: Part, activation: Part, norm: Part, model: Part) -> str | None:
+def _network_problem(dataset: Part, data_dir: Path, activation: Part, norm: Part, model: Part) -> str | None:
     """Why the network cannot be built for the data set's images, found by building it without its weights."""
     import torch
 
-    source = dataset.build(Path())
+    from src.dataset import DataError
+
     try:
+        source = dataset.build(data_dir)
         with torch.device("meta"):
             model.build(source.shape, len(source.class_names), activation.build, norm.build())
-    except ValueError as error:
+    except (ValueError, DataError) as error:
         return str(error)
     return None
 

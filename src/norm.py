@@ -101,5 +101,5 @@ def _refuse_tiny_groups(setting: str, group_size: int) -> None:
     if group_size < 3:
         raise ValueError(
             f"{setting}: would normalise over {group_size} value{'s'[: group_size != 1]} of a vector, which leaves "
-            "constants; take norm=batch, or keep it off the output with model.norm_output=false"
+            "constants; take norm=batch or a wider layer, or, on the output of a cnn, model.norm_output=false"
         )

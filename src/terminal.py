@@ -13,10 +13,15 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # keeps torch away from --help
     from src.dataset import Dataset, Splits
-    from src.fit.loop import Epoch
+    from src.fit.epoch import Epoch
     from src.sweep.cell import Cell
     from src.sweep.plan import Plan
     from src.sweep.result import Result
+
+TRAINING_KEYS = (
+    *("epochs", "batch_size", "seed", "precision"),
+    *("label_smoothing", "clip_grad_norm", "l2", "regularize_all"),
+)
 
 CONSOLE = Console(highlight=False)
 if not CONSOLE.is_terminal:
@@ -63,13 +68,13 @@ def _show_choices(cells: "Sequence[Cell]") -> None:
         if all((c.choices[group], getattr(c.config, group)) == (choice, part) for c in cells):
             settings = [f"{key}={_short(value)}" for key, value in part.arguments().items()]
             _row(group, "  ".join([choice, *settings]))
-    run_level = {key: getattr(first.config, key) for key in ("epochs", "batch_size", "seed", "precision")}
+    run_level = {key: getattr(first.config, key) for key in TRAINING_KEYS}
     common = {k: v for k, v in run_level.items() if all(getattr(c.config, k) == v for c in cells)}
-    _row("training", "  ".join(f"{key}={value}" for key, value in common.items()))
+    _row("training", "  ".join(f"{key}={_short(value)}" for key, value in common.items() if value is not None))
 
 
 def _row(heading: str, text: str) -> None:
-    CONSOLE.print(f"  [dim]{heading:<11}[/] {escape(text)}", soft_wrap=True)
+    CONSOLE.print(f"  [dim]{heading:<12}[/] {escape(text)}", soft_wrap=True)
 
 
 def show_failure(cell: "Cell", error: Exception, *, with_traceback: bool) -> None:

@@ -13,7 +13,7 @@ once.
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,10 +25,15 @@ from src.command_line import checked_arguments
 from src.compose import CONF, Composed
 
 if TYPE_CHECKING:
+    from src.fit.epoch import Epoch
+    from src.fit.loop import Training
     from src.sweep.cell import Cell
     from src.sweep.result import Result
+    from src.tracking.run import Run
 
 log = logging.getLogger(__name__)
+
+BEST = "best.pt"
 
 
 def train(cell: "Cell", folder: Path) -> "Result":
@@ -40,12 +45,18 @@ def train(cell: "Cell", folder: Path) -> "Result":
 
     Raises:
         DataError: where the data set cannot be read or split.
+        WeightsError: where weights to begin with cannot be had.
         NonFiniteLossError: where training diverged.
+        NonFiniteOutputError: where the network's outputs did, after training.
     """
+    import numpy as np
+    from torch import nn
+
+    from src.dataset import load
     from src.fit import checkpoint, device
-    from src.fit.batches import pixels
+    from src.fit.batches import Normalize
     from src.fit.evaluate import evaluate
-    from src.fit.loop import fit, predict
+    from src.fit.loop import Training, predict
     from src.model import build, portable, summary
     from src.sweep.result import Result
     from src.tracking.run import open_run
@@ -56,31 +67,24 @@ def train(cell: "Cell", folder: Path) -> "Result":
     place = device.choose(config.device)
     with open_run(open_store(config), cell, folder) as run:
         source = config.dataset.build(config.data_dir)
-        splits = source.load()
+        splits = load(source, config.outputs_dir / "cache")
+        normalize = Normalize(splits.mean, splits.std).to(place)
         model = build(config, source.shape, len(source.class_names), place)
-        layers = summary.layers(model, source.shape)
+        training = Training(model, splits.train.to(place), splits.val.to(place), normalize, config)
         terminal.show_cell(cell, source, splits, place)
-        run.log_setup(source, splits, layers, place)
+        run.log_setup(source, splits, summary.layers(model, source.shape), place)
+        run.log_batch(*training.first_batch(), source.class_names)
 
-        history, best = [], None
-        with terminal.epoch_lines(config.epochs) as lines:
-            for epoch in fit(model, splits.train.to(place), splits.val.to(place), config):
-                history.append(epoch)
-                if epoch.beats(best):
-                    best = epoch
-                    facts = {"epoch": epoch.number, "val_accuracy": epoch.val_accuracy, "val_loss": epoch.val_loss}
-                    checkpoint.save(folder / "best.pt", model, {**facts, "cell": cell.id, "config": cell.raw})
-                run.log_epoch(epoch)
-                lines.show(epoch, config.epochs)
-                log.info(epoch)
-        assert best is not None
+        statistics = {"mean": list(splits.mean), "std": list(splits.std)}
+        facts = {"cell": cell.id, "config": cell.raw, "classes": list(source.class_names), **statistics}
+        history, best = _fit(training, run, facts)
 
-        model.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
+        model.load_state_dict(checkpoint.load(folder / BEST)["model"])
         test = splits.test.to(place)
-        evaluation = evaluate(predict(model, test, config.precision == "bf16"), test.labels)
-        run.log_checkpoint(folder / "best.pt")
-        run.log_result(history, best, evaluation, source.class_names)
-        run.log_model(portable(model), pixels(splits.test.images[:2]).numpy())
+        evaluation = evaluate(predict(model, test, normalize, config), test.labels)
+        run.log_checkpoint(folder / BEST)
+        run.log_result(history, best, evaluation, source.class_names, splits.test)
+        run.log_model(portable(nn.Sequential(normalize, model)), np.zeros((2, *source.shape), dtype=np.float32))
         return Result(
             cell=cell.id,
             name=cell.name,
@@ -95,6 +99,30 @@ def train(cell: "Cell", folder: Path) -> "Result":
             num_parameters=summary.num_parameters(model),
             seconds=sum(epoch.epoch_s for epoch in history),
         )
+
+
+def _fit(training: "Training", run: "Run", facts: dict[str, Any]) -> tuple[list["Epoch"], "Epoch"]:
+    """Train to the last epoch, or until none is better; the best one's weights are kept, with `facts`, in `BEST`.
+
+    Returns: all epochs, and the best.
+    """
+    from src.fit import checkpoint
+    from src.fit.early_stopping import BestEpoch
+
+    history, watch = [], BestEpoch(training.config.early_stopping)
+    with terminal.epoch_lines(training.config.epochs) as lines:
+        for epoch in training.epochs():
+            history.append(epoch)
+            if watch.improves(epoch):
+                measured = {"epoch": epoch.number, "val_loss": epoch.val_loss, "val_accuracy": epoch.val_accuracy}
+                checkpoint.save(run.folder / BEST, training.model, {**facts, **measured})
+            run.log_epoch(epoch)
+            lines.show(epoch, training.config.epochs)
+            log.info(epoch)
+            if watch.exhausted:
+                break
+    assert watch.best is not None
+    return history, watch.best
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
@@ -124,13 +152,15 @@ def job(cfg: DictConfig) -> None:
 def record(cell: "Cell", folder: Path) -> "Result":
     """Train the cell, and leave its outcome in its folder, whichever it is."""
     from src.dataset import DataError
+    from src.fit.evaluate import NonFiniteOutputError
     from src.fit.loop import NonFiniteLossError
+    from src.model.weights import WeightsError
     from src.sweep.result import Result
 
     try:
         result = train(cell, folder)
     except Exception as error:
-        expected = isinstance(error, DataError | NonFiniteLossError)
+        expected = isinstance(error, DataError | WeightsError | NonFiniteLossError | NonFiniteOutputError)
         log.info("failed: %s", error, exc_info=not expected)
         Result(cell.id, cell.name, reason=f"{type(error).__name__}: {error}").save(folder)
         terminal.show_failure(cell, error, with_traceback=not expected)

@@ -13,6 +13,7 @@ import torch
 
 from src.compose import CONF, composed, hydra_at
 from src.config import Config
+from src.dataset import Dataset
 
 ROOT = CONF.parent
 FASHION = Path(os.environ.get("DATA_DIR", ROOT / "data")) / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
@@ -31,6 +32,12 @@ def config_of(*overrides: str) -> Config:
     """The checked configuration that these overrides make."""
     with hydra_at():
         return composed(overrides).config
+
+
+def source_of(*overrides: str, data_dir: str | Path = "data") -> Dataset:
+    """The data set that these overrides choose."""
+    source: Dataset = config_of(*overrides).dataset.build(Path(data_dir))
+    return source
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -38,7 +38,7 @@ def test_a_wrong_configuration_exits_with_2_and_writes_nothing(command_line, tmp
     assert done.stdout == ""
     assert done.stderr == (
         "The configuration has 3 problems; nothing was run.\n"
-        "  model=cnnn: there is no such choice. Did you mean cnn? Choices of model: cnn, cnn_batch\n"
+        f"  model=cnnn: there is no such choice. Did you mean cnn? Choices of model: {', '.join(choices('model'))}\n"
         "  epochs = 0: must be greater than 0\n"
         "  optimizer.lr = -1: must be greater than 0\n"
     )

@@ -7,6 +7,7 @@ from src.compose import hydra_at
 from src.config import GROUPS, Config, ConfigError
 from src.sweep.plan import plan
 from tests.conftest import choices, config_of
+from tests.dataset.archives import two_classes, write_folder, write_zip
 
 
 def problems(*overrides):
@@ -16,9 +17,19 @@ def problems(*overrides):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_choice_in_conf_is_accepted_as_it_stands(group):
+def test_every_choice_in_conf_is_accepted_as_it_stands(group, tmp_path):
+    required = {
+        "image_zip": [f"dataset.path={write_zip(tmp_path / 'images.zip', two_classes())}"],
+        "image_folder": [f"dataset.path={write_folder(tmp_path / 'images', two_classes())}"],
+    }
     for choice in choices(group):
-        config_of(f"{group}={choice}")
+        config_of(f"{group}={choice}", *required.get(choice, []))
+
+
+@pytest.mark.parametrize("choice", ["image_zip", "image_folder"])
+def test_images_without_a_path_are_asked_for_one(choice):
+    (problem,) = problems(f"dataset={choice}")
+    assert problem == "dataset.path: is missing; give it a value, as in dataset.path=..."
 
 
 @pytest.mark.parametrize(
@@ -26,7 +37,7 @@ def test_every_choice_in_conf_is_accepted_as_it_stands(group):
     [
         (
             "model=cnnn",
-            "model=cnnn: there is no such choice. Did you mean cnn? Choices of model: cnn, cnn_batch",
+            f"model=cnnn: there is no such choice. Did you mean cnn? Choices of model: {', '.join(choices('model'))}",
         ),
         (
             "optimizer.momentun=0.9",

@@ -13,11 +13,12 @@ from mlflow import MlflowClient
 from pyarrow import csv, parquet
 from sklearn.metrics import accuracy_score
 
+from src.dataset import load
 from src.fit import checkpoint
-from src.fit.batches import pixels
+from src.fit.batches import Normalize, pixels
 from src.fit.loop import predict
 from src.model import build
-from tests.conftest import choices, config_of
+from tests.conftest import FASHION, choices, config_of
 
 TINY = ("epochs=2", "dataset.image_size=8")
 
@@ -56,7 +57,7 @@ def test_the_terminal_shows_choices_first_results_last_and_the_way_to_the_runs(s
     assert text.startswith("sweep 20")
     parts = [
         "model = cnn, cnn_batch",
-        "optimizer   sgd  lr=0.1",
+        "optimizer    sgd  lr=0.1",
         "val acc",
         " *",
         "mlflow server",
@@ -106,11 +107,9 @@ def test_metrics_have_their_names_and_epochs_counted_from_1(sweep):
         for key in ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr", "time/epoch_s"):
             history = sweep.client.get_metric_history(run.info.run_id, key)
             assert [metric.step for metric in history] == [1, 2], key
-        once = ["best/epoch", "best/val_loss", "best/val_accuracy"]
-        once += [
-            f"test/{name}"
-            for name in ("loss", "accuracy", "accuracy_low", "accuracy_high", "precision", "recall", "f1")
-        ]
+        once = ["stop/epoch", "best/epoch", "best/val_loss", "best/val_accuracy"]
+        once += ["test/loss", "test/accuracy", "test/accuracy_low", "test/accuracy_high", "test/precision"]
+        once += ["test/recall", "test/f1", "test/roc_auc", "test/average_precision", "test/ece"]
         for key in once:
             assert [metric.step for metric in sweep.client.get_metric_history(run.info.run_id, key)] == [0], key
 
@@ -133,8 +132,8 @@ def reloaded(request, sweep):
     source = config.dataset.build(config.data_dir)
     net = build(config, source.shape, 10, torch.device("cpu"))
     net.load_state_dict(best["model"])
-    test = source.load().test
-    return sweep, run, test, predict(net, test)
+    test = load(source, sweep.outputs / "cache").test
+    return sweep, run, test, predict(net, test, Normalize((0.0,), (1.0,)), config)
 
 
 def test_test_metrics_are_those_of_the_best_checkpoint_on_the_test_split(reloaded):
@@ -178,16 +177,25 @@ def test_the_artifacts_are_all_there(sweep):
         folder = sweep.artifact(run, "")
         found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
         assert found == {
+            "calibration.csv",
             "config.yaml",
             "confusion.csv",
             "environment.yaml",
             "history.csv",
             "layers.csv",
+            "mistakes.csv",
             "per_class.csv",
+            "precision_recall.csv",
+            "roc.csv",
             "test_predictions.parquet",
             "checkpoints/best.pt",
+            "figures/batch.png",
             "figures/confusion.png",
             "figures/curves.png",
+            "figures/mistakes.png",
+            "figures/precision_recall.png",
+            "figures/reliability.png",
+            "figures/roc.png",
         }
 
 
@@ -258,3 +266,61 @@ def test_data_that_cannot_be_split_fails_with_a_message(command_line, tmp_path):
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_composes(experiment):
     config_of(f"experiment={experiment}")
+
+
+@pytest.fixture(scope="module")
+def regularised(command_line, tmp_path_factory):
+    """One cell with all that is off by default."""
+    outputs = tmp_path_factory.mktemp("regularised")
+    settings = ("l2=0.01", "early_stopping.patience=1", "optimizer.lr=1e-9", "epochs=9", "dataset.normalize=dataset")
+    done = command_line("model=mlp", *settings, "augmentation=rotate", "dataset.image_size=8", f"outputs_dir={outputs}")
+    return Sweep(done, outputs)
+
+
+def test_the_epoch_at_which_training_stopped_is_recorded(regularised):
+    assert (regularised.done.returncode, regularised.done.stderr) == (0, "")
+    (run,) = regularised.cells.values()
+    epochs = regularised.client.get_metric_history(run.info.run_id, "val/accuracy")
+    assert run.data.metrics["stop/epoch"] == len(epochs) < 9
+    assert run.data.metrics["best/epoch"] == len(epochs) - 1
+
+
+def test_the_penalty_is_recorded(regularised):
+    (run,) = regularised.cells.values()
+    weights = checkpoint.load(regularised.artifact(run, "checkpoints/best.pt"))["model"]
+    expected = 0.01 / 2 * sum(w.double().square().sum().item() for w in weights.values())
+    assert run.data.metrics["train/penalty"] == pytest.approx(expected, rel=1e-4)  # the rate moves nothing
+
+
+def test_what_the_images_are_normalised_by_is_recorded_and_part_of_the_model(regularised):
+    (run,) = regularised.cells.values()
+    best = checkpoint.load(regularised.artifact(run, "checkpoints/best.pt"))
+    assert run.data.params["normalize.mean"] == str(best["mean"])
+    assert run.data.params["normalize.std"] == str(best["std"])
+    config = config_of("model=mlp", "dataset.image_size=8", "dataset.normalize=dataset")
+    source = config.dataset.build(config.data_dir)
+    test = load(source, regularised.outputs / "cache").test
+    net = build(config, source.shape, 10, torch.device("cpu")).eval()
+    net.load_state_dict(best["model"])
+    mean, std = torch.tensor(best["mean"])[:, None, None], torch.tensor(best["std"])[:, None, None]
+    pixels_NCHW = test.images.float() / 255
+    (output,) = run.outputs.model_outputs
+    model = mlflow.pyfunc.load_model(regularised.outputs / "artifacts" / "models" / output.model_id / "artifacts")
+    expected = net((pixels_NCHW - mean) / std).detach().numpy()
+    np.testing.assert_allclose(model.predict(pixels_NCHW.numpy()), expected, atol=1e-5)
+
+
+def test_a_fold_of_an_archive_runs_from_an_experiment_without_edits(command_line, tmp_path):
+    archive = FASHION.parents[2] / "two_signs.zip"
+    if not archive.exists():
+        pytest.skip(f"the archive is not there: {archive}")
+    overrides = (
+        "experiment=anime_activations",
+        "dataset.fold=0,1",
+        "activation=relu",
+        "epochs=1",
+        "dataset.image_size=16",
+    )
+    done = command_line("-m", *overrides, f"outputs_dir={tmp_path}", DATA_DIR=str(archive.parent))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(Sweep(done, tmp_path).cells) == {"dataset.fold=0", "dataset.fold=1"}

@@ -1,9 +1,22 @@
-"""Data sets: verified sources, decoded once into memory, split by seed.
+"""Data sets: verified sources, decoded once, split by seed, and visited in batches.
 
-A choice of the group is a subclass of `Dataset`. Building one touches nothing; `prepare` makes its files available, and
-`load` decodes them.
+A choice of the group is a subclass of `Dataset`, which knows where its images are and how to decode them. Building one
+touches nothing; `prepare` makes its files available. `load` turns any of them into splits.
 """
 
-from src.dataset.source import DataError, Dataset, ImageSet, Shape, Splits
+from src.dataset.images import ImageSet, StreamedSet
+from src.dataset.load import Splits, load
+from src.dataset.source import DataError, Dataset, Decoded, Index, Role, Shape
 
-__all__ = ["DataError", "Dataset", "ImageSet", "Shape", "Splits"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Decoded",
+    "ImageSet",
+    "Index",
+    "Role",
+    "Shape",
+    "Splits",
+    "StreamedSet",
+    "load",
+]

@@ -1,13 +1,15 @@
 """scikit-learn's bundled handwritten digits."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
-from src.dataset.source import Dataset, Fraction, ImageSet, Splits
+from src.dataset.source import Dataset, Decoded, Fraction, Index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,19 +27,19 @@ class Digits(Dataset):
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     @cached_property
-    def fingerprint(self) -> str:
-        raw = self._raw()
-        return hashlib.sha256(raw.images.tobytes() + raw.target.tobytes()).hexdigest()[:16]
-
-    def load(self) -> Splits:
-        raw = self._raw()
-        grey = torch.from_numpy(raw.images).mul(255 / 16).round().to(torch.uint8)  # the pixels count 0 to 16
-        whole = ImageSet(self.resized(grey[:, None]), torch.from_numpy(raw.target).to(torch.int64))
-        rest, test = self.split(whole, self.test_fraction, "test_fraction")
-        train, val = self.split(rest, self.val_fraction, "val_fraction")
-        return Splits(train, val, test)
-
     def _raw(self) -> Any:
         from sklearn.datasets import load_digits
 
         return load_digits()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self._raw.images.tobytes() + self._raw.target.tobytes()).hexdigest()[:16]
+
+    def index(self) -> Index:
+        labels = self._raw.target.astype(np.int64)
+        return Index(labels, np.zeros(len(labels), dtype=np.uint8))
+
+    def decode(self) -> Iterator[Decoded]:
+        grey = (self._raw.images * (255 / 16)).round().astype(np.uint8)  # the pixels count 0 to 16
+        yield Decoded(np.arange(len(grey)), self.resized(torch.from_numpy(grey[:, None])))

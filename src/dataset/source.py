@@ -5,14 +5,15 @@ time.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import cached_property
+from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import torch
-from pydantic import Field, NonNegativeInt
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -30,35 +31,38 @@ class Shape(NamedTuple):
     width: int
 
 
+class Role(IntEnum):
+    """Which split the source itself puts an image into; UNASSIGNED leaves it to the seed."""
+
+    UNASSIGNED = 0
+    TRAIN = 1
+    VAL = 2
+    TEST = 3
+
+
 @dataclass(frozen=True)
-class ImageSet:
-    """Decoded images.
+class Index:
+    """What is known of the images before any is decoded.
 
     Attributes:
-        images: uint8, N x C x H x W.
         labels: int64, N, indices into the class names.
+        roles: uint8, N, values of `Role`.
     """
 
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: Tensor) -> "ImageSet":
-        return ImageSet(self.images[index], self.labels[index])
-
-    def to(self, device: torch.device) -> "ImageSet":
-        return ImageSet(self.images.to(device), self.labels.to(device))
+    labels: NDArray[np.int64]
+    roles: NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Splits:
-    """The three parts of a data set; what stands in one stands in no other."""
+class Decoded(NamedTuple):
+    """Some decoded images.
 
-    train: ImageSet
-    val: ImageSet
-    test: ImageSet
+    Attributes:
+        positions: int64, n, ascending, of the images in the index; one that could not be decoded is left out.
+        images: uint8, n x C x H x W, at the data set's size and number of channels.
+    """
+
+    positions: NDArray[np.int64]
+    images: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -69,24 +73,54 @@ class Dataset(ABC):
         data_dir: where files are looked for, and downloaded to.
         image_size: height and width in pixels; bilinear, antialiased.
         channels: 1 for grey, 3 for RGB; grey images are repeated, colour images weighted (ITU-R BT.601).
+        normalize: `dataset`: to mean 0 and standard deviation 1 per channel, of the training split; `half`: from [0, 1]
+            to [-1, 1]; `none`: pixels stay in [0, 1].
         val_fraction: the share of the training images that validation gets, stratified by class.
+        folds: 1, or the number of parts of a stratified k-fold cross-validation.
+        fold: which part is held out, from 0: for the test, or, where the source publishes a test split, for validation.
         split_seed: what draws the splits; separate from the seed of the training.
+        memory_budget_mb: a larger set, decoded, is streamed from the disk.
+        num_workers: the processes that stream it.
     """
 
     name: ClassVar[str]
     origin: ClassVar[str]
-    class_names: ClassVar[tuple[str, ...]]
 
     data_dir: Path
     _: KW_ONLY
     image_size: Annotated[int, Field(ge=1, le=4096)]
     channels: Literal[1, 3]
+    normalize: Literal["dataset", "half", "none"]
     val_fraction: Fraction
+    folds: PositiveInt
+    fold: NonNegativeInt
     split_seed: NonNegativeInt
+    memory_budget_mb: PositiveInt
+    num_workers: NonNegativeInt
 
     @property
     def shape(self) -> Shape:
         return Shape(self.channels, self.image_size, self.image_size)
+
+    @property
+    @abstractmethod
+    def class_names(self) -> Sequence[str]:
+        """The names of the classes, in the order of the labels. A source of files has to look at them."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A digest of the images and labels as they come, before any resizing: 16 hexadecimal digits."""
+
+    @property
+    def decoding(self) -> str:
+        """What decodes the same files to other images, besides size and channels, as part of a file's name."""
+        return ""
+
+    @property
+    def held_out(self) -> float | None:
+        """The share of the images that is held out for the test, or None where the source publishes a test split."""
+        return getattr(self, "test_fraction", None)
 
     def prepare(self) -> None:  # noqa: B027, a data set that is bundled has nothing to do
         """Make the files available, downloading what is missing.
@@ -95,36 +129,31 @@ class Dataset(ABC):
             DataError: where that cannot be done.
         """
 
-    @cached_property
     @abstractmethod
-    def fingerprint(self) -> str:
-        """A digest of the images and labels as they come, before any resizing: 16 hexadecimal digits."""
-
-    @abstractmethod
-    def load(self) -> Splits:
-        """Decode, resize and split.
+    def index(self) -> Index:
+        """The labels of all images, in the order in which `decode` gives them.
 
         Raises:
-            DataError: where the files are not what they should be, or are too few to split.
+            DataError: where the files are not what they should be.
         """
 
-    def resized(self, images: Tensor) -> Tensor:
-        """uint8 images N x C x H x W at this data set's size and number of channels."""
+    @abstractmethod
+    def decode(self) -> Iterator[Decoded]:
+        """The images, some at a time.
+
+        Raises:
+            DataError: where one cannot be decoded and must not be left out.
+        """
+
+    def describe(self, positions: Sequence[int]) -> list[str]:
+        """What the source calls these images; for messages."""
+        return [f"image {position}" for position in positions]
+
+    def resized(self, images: Tensor) -> NDArray[np.uint8]:
+        """uint8 images n x C x h x w at this data set's size and number of channels."""
         from torchvision.transforms.v2 import functional as transforms
 
         images = transforms.resize(images, [self.image_size, self.image_size], antialias=True)
         recolour = transforms.rgb_to_grayscale if self.channels == 1 else transforms.grayscale_to_rgb
-        recoloured: Tensor = recolour(images)
+        recoloured: NDArray[np.uint8] = recolour(images).numpy()
         return recoloured
-
-    def split(self, whole: ImageSet, fraction: float, key: str) -> tuple[ImageSet, ImageSet]:
-        """The set in two, stratified by class, the second with `fraction` of the images; `key` named the fraction."""
-        from sklearn.model_selection import train_test_split
-
-        try:
-            first, second = train_test_split(
-                np.arange(len(whole)), test_size=fraction, random_state=self.split_seed, stratify=whole.labels.numpy()
-            )
-        except ValueError as error:
-            raise DataError(f"dataset.{key} = {fraction}: cannot split the {len(whole)} images. {error}") from None
-        return whole[torch.from_numpy(np.sort(first))], whole[torch.from_numpy(np.sort(second))]

@@ -5,15 +5,21 @@ Nothing in it waits for the device between steps: losses and counts stay there a
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.augmentation import Augmentation
 from src.config import Config
-from src.dataset import ImageSet
-from src.fit.batches import batches, epoch_order, pixels
+from src.dataset import ImageSet, StreamedSet
+from src.fit.batches import Normalize, batches, epoch_generator, epoch_order, pixels
+from src.fit.epoch import Epoch
+from src.fit.regularize import parameter_groups, penalty, weights
+from src.scheduler import Schedule
+
+Images = ImageSet | StreamedSet
 
 EVAL_BATCH_SIZE = 500  # nothing is learned from it, so it may be what is fastest
 
@@ -28,93 +34,112 @@ class NonFiniteLossError(ArithmeticError):
         )
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch measured. Losses are means over images, accuracies fractions in [0, 1].
-
-    Attributes:
-        number: counted from 1.
-        train_loss, train_accuracy: of each batch as it was met, before its own step.
-        lr: the learning rate of the epoch's first step.
-        epoch_s: seconds of training and validation together.
-    """
-
-    number: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    lr: float
-    epoch_s: float
-
-    def beats(self, best: "Epoch | None") -> bool:
-        """Whether validation prefers this epoch: higher accuracy, then lower loss; the earlier one where both tie."""
-        return best is None or (self.val_accuracy, -self.val_loss) > (best.val_accuracy, -best.val_loss)
-
-
-def fit(model: nn.Module, train: ImageSet, val: ImageSet, config: Config) -> Iterator[Epoch]:
-    """Train `model` in place, and give each epoch's measurements when it is over.
+class Training:
+    """A cell's whole state while it trains.
 
     Args:
-        model: on the device of the images.
+        model: on the device of the images; trained in place.
         train: what the weights are learned from.
         val: what every epoch is measured on.
+        normalize: on the same device.
         config: the cell's.
-
-    Raises:
-        NonFiniteLossError: at the end of the epoch in which it happened.
     """
-    optimizer: torch.optim.Optimizer = config.optimizer.build(model.parameters())
-    scheduler: torch.optim.lr_scheduler.LRScheduler = config.scheduler.build(optimizer)
-    bf16 = config.precision == "bf16"
-    for number in range(1, config.epochs + 1):
-        started = time.perf_counter()
-        lr = float(optimizer.param_groups[0]["lr"])
-        order = epoch_order(len(train), config.seed, number).to(train.labels.device)
-        steps = batches(order, config.batch_size)
-        train_loss, train_accuracy = _train_epoch(model, optimizer, train, steps, bf16, number)
-        scheduler.step()
-        logits_NK = predict(model, val, bf16)
-        val_loss = F.cross_entropy(logits_NK, val.labels).item()
-        val_accuracy = (logits_NK.argmax(1) == val.labels).float().mean().item()
-        yield Epoch(number, train_loss, train_accuracy, val_loss, val_accuracy, lr, time.perf_counter() - started)
 
+    def __init__(self, model: nn.Module, train: Images, val: Images, normalize: Normalize, config: Config) -> None:
+        self.model, self.train, self.val, self.normalize, self.config = model, train, val, normalize, config
+        self.forward: Any = torch.compile(model) if config.compile else model
+        self.augmentation: Augmentation = config.augmentation.build()
+        self.penalized, _ = weights(model, config.regularize_all)
+        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer: torch.optim.Optimizer = config.optimizer.build(parameter_groups(model, config.regularize_all))
+        steps_per_epoch = len(batches(torch.arange(len(train)), config.batch_size))
+        self.schedule: Schedule = config.scheduler.build(self.optimizer, config.epochs, steps_per_epoch)
 
-def _train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    train: ImageSet,
-    steps: list[Tensor],
-    bf16: bool,
-    epoch: int,
-) -> tuple[float, float]:
-    """One pass over the training images. Returns the mean loss and the accuracy over all of them."""
-    device = train.labels.device
-    losses = torch.empty(len(steps), device=device)
-    num_correct = torch.zeros((), dtype=torch.int64, device=device)
-    model.train()
-    for step, index in enumerate(steps):
-        images_NCHW, labels_N = pixels(train.images[index]), train.labels[index]
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits_NK = model(images_NCHW)
-            loss = F.cross_entropy(logits_NK, labels_N)
-        optimizer.zero_grad()
+    def epochs(self) -> Iterator[Epoch]:
+        """Train, and give each epoch's measurements when it is over.
+
+        Raises:
+            NonFiniteLossError: at the end of the epoch in which it happened.
+        """
+        for number in range(1, self.config.epochs + 1):
+            started = time.perf_counter()
+            lr = self.lr
+            order = epoch_order(len(self.train), self.config.seed, number).to(self.train.device)
+            sums = self._train(batches(order, self.config.batch_size), number)
+            logits_NK = predict(self.forward, self.val, self.normalize, self.config)
+            val_loss = F.cross_entropy(logits_NK, self.val.labels).item()
+            val_accuracy = (logits_NK.argmax(1) == self.val.labels).double().mean().item()
+            self.schedule.after_epoch(val_loss)
+            yield Epoch(number, *sums, val_loss, val_accuracy, lr, time.perf_counter() - started)
+
+    def first_batch(self) -> tuple[Tensor, Tensor]:
+        """What the first step will see, before normalisation: float32 in [0, 1], n x C x H x W, and labels, n."""
+        steps = batches(epoch_order(len(self.train), self.config.seed, 1).to(self.train.device), self.config.batch_size)
+        ((images_NCHW, labels_N),) = self.train.batches(steps[:1])
+        return self.augmentation(pixels(images_NCHW), self._draws(1)), labels_N
+
+    def _draws(self, epoch: int) -> torch.Generator:
+        """The random numbers of an epoch's augmentation."""
+        return epoch_generator(self.config.seed, epoch, stream=1)
+
+    @property
+    def lr(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _train(self, steps: list[Tensor], epoch: int) -> "_Means":
+        """One pass over the training images."""
+        config, device = self.config, self.train.device
+        losses, penalties = torch.zeros(2, len(steps), device=device).unbind()
+        num_correct = torch.zeros((), dtype=torch.int64, device=device)
+        draws = self._draws(epoch)
+        rates = []
+        self.model.train()
+        for step, (images_NCHW, labels_N) in enumerate(self.train.batches(steps)):
+            rates.append(self.lr)
+            inputs_NCHW = self.normalize(self.augmentation(pixels(images_NCHW), draws))
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                logits_NK = self.forward(inputs_NCHW)
+                loss = F.cross_entropy(logits_NK, labels_N, label_smoothing=config.label_smoothing)
+            losses[step] = loss.detach()
+            if config.l2:
+                extra = penalty(self.penalized, config.l2)
+                penalties[step] = extra.detach()
+                loss = loss + extra
+            self._step(loss)
+            num_correct += (logits_NK.argmax(1) == labels_N).sum()
+        sizes = torch.tensor([len(index) for index in steps], dtype=torch.float32)
+        losses = losses.cpu()
+        _refuse_non_finite(losses + penalties.cpu(), epoch, rates)
+        train_loss = (losses.dot(sizes) / sizes.sum()).item()
+        return _Means(train_loss, num_correct.item() / len(self.train), penalties.mean().item())
+
+    def _step(self, loss: Tensor) -> None:
+        """Change the weights by the gradient of `loss`, and the rate by the schedule."""
+        self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        losses[step] = loss.detach()
-        num_correct += (logits_NK.argmax(1) == labels_N).sum()
-    sizes = torch.tensor([len(index) for index in steps], dtype=torch.float32)
-    losses = losses.cpu()
+        if self.config.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.trainable, self.config.clip_grad_norm)
+        self.optimizer.step()
+        self.schedule.after_step()
+
+
+class _Means(NamedTuple):
+    train_loss: float
+    train_accuracy: float
+    penalty: float
+
+
+def _refuse_non_finite(losses: Tensor, epoch: int, rates: list[float]) -> None:
     if not losses.isfinite().all():
         bad = int((~losses.isfinite()).nonzero()[0])
-        raise NonFiniteLossError(epoch, bad + 1, len(steps), float(optimizer.param_groups[0]["lr"]), losses[bad].item())
-    return (losses.dot(sizes) / sizes.sum()).item(), num_correct.item() / len(train)
+        raise NonFiniteLossError(epoch, bad + 1, len(losses), rates[bad], losses[bad].item())
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: ImageSet, bf16: bool = False) -> Tensor:
-    """The logits of all images in their order, float32, N x K, on the device of the model."""
+def predict(model: nn.Module, images: Images, normalize: Normalize, config: Config) -> Tensor:
+    """The logits of all images in their order, float32, N x K, on the device of the images."""
     model.eval()
-    with torch.autocast(images.labels.device.type, torch.bfloat16, enabled=bf16):
-        parts = [model(pixels(part)) for part in torch.split(images.images, EVAL_BATCH_SIZE)]
+    steps = torch.split(torch.arange(len(images), device=images.device), EVAL_BATCH_SIZE)
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        parts = [model(normalize(pixels(part_NCHW))) for part_NCHW, _ in images.batches(steps)]
     return torch.cat(parts).float()

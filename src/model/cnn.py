@@ -1,4 +1,7 @@
-"""The small convolutional network of the batch-norm study; batch norm is one choice of `norm` among others."""
+"""The small convolutional networks of the batch-norm study and of the study of two drawn characters.
+
+They differ in their settings alone; batch norm is one choice of `norm` among others.
+"""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -8,23 +11,25 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from src.dataset import Shape
+from src.model.mlp import MLP
 from src.norm import Norm
 
 
 class CNN(nn.Module):
-    """Blocks of convolution, norm, activation and 2x2 max pooling, then one linear layer to the classes.
+    """Blocks of convolution, norm, activation and 2x2 max pooling, then dense layers to the classes.
 
     Args:
         shape: of the images.
         num_classes: of the logits.
-        activation: makes the activation of a block.
-        norm: makes the normalisation of a block, before the activation, and of the output.
+        activation: makes the activation of a block and of a hidden dense layer.
+        norm: makes the normalisation of these, before the activation, and of the output.
         channels: the filters of each block.
         kernel_size: of the convolutions; odd, so that a padding of half of it keeps the size.
+        hidden: the width of each dense layer between the last map and the output; there may be none.
         norm_output: whether the norm also stands on the linear output.
 
     Raises:
-        ValueError: where the images are too small for the poolings, or the norm does not fit the channels.
+        ValueError: where the images are too small for the poolings, or the norm does not fit a layer.
     """
 
     def __init__(
@@ -36,6 +41,7 @@ class CNN(nn.Module):
         *,
         channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, strict=False)],
         kernel_size: PositiveInt,
+        hidden: Annotated[tuple[PositiveInt, ...], Field(strict=False)],
         norm_output: bool,
     ) -> None:
         super().__init__()
@@ -56,14 +62,11 @@ class CNN(nn.Module):
             )
             for inputs, outputs in pairwise((shape.channels, *channels))
         ]
-        flat = channels[-1] * (shape.height // shrink) * (shape.width // shrink)
+        last = Shape(channels[-1], shape.height // shrink, shape.width // shrink)
         self.features = nn.Sequential(*blocks)
-        self.head = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(flat, num_classes),
-            norm.vectors(num_classes) if norm_output else nn.Identity(),
-        )
+        self.head = MLP(last, num_classes, activation, norm, hidden=hidden, dropout=0.0)
+        self.output_norm = norm.vectors(num_classes) if norm_output else nn.Identity()
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        logits_NK: Tensor = self.head(self.features(images_NCHW))
+        logits_NK: Tensor = self.output_norm(self.head(self.features(images_NCHW)))
         return logits_NK

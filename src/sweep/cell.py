@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from src.compose import Composed
-from src.config import NOT_SCIENTIFIC, Config
+from src.config import Config, is_scientific
 from src.files import write_text
 
 PLAN_FILE = "cell.json"
@@ -55,7 +55,7 @@ class Cell:
 
         It is named by what is `varied`; where that is nothing, by all that was overridden, or else by its network.
         """
-        science = [text for text in overrides if text.lstrip("+~").split("=")[0].split(".")[0] not in NOT_SCIENTIFIC]
+        science = [text for text in overrides if is_scientific(text.lstrip("+~").split("=")[0])]
         name = " ".join(varied or science) or f"model={composed.choices['model']}"
         cell_id = identity(composed.config, fingerprint)
         return cls(cell_id, name, tuple(overrides), composed.choices, fingerprint, composed.raw, composed.config)
@@ -81,4 +81,7 @@ class Cell:
 def identity(config: Config, fingerprint: str) -> str:
     """The digest of what can change a result; equal for every spelling of the same cell."""
     science = {**config.scientific(), "dataset_fingerprint": fingerprint}
+    weights = science["model"].get("weights")
+    if weights is not None and Path(weights).is_file():  # the content counts, not the name
+        science["model"]["weights"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     return hashlib.sha256(json.dumps(science, sort_keys=True).encode()).hexdigest()[:12]

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from src.compose import OWNED_BY_HYDRA, Composed, composed, parse
-from src.config import NOT_SCIENTIFIC, Config, ConfigError, Part
+from src.compose import OWNED_BY_HYDRA, Composed, composed, declared_grid, parse
+from src.config import Config, ConfigError, Part, is_scientific
 from src.dataset import DataError, Dataset
 from src.sweep.cell import Cell
+
+Arm = tuple[str, ...]
+"""The overrides of one combination."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,11 @@ def plan(overrides: Sequence[str], config_name: str = "config") -> Plan:
     by_key = {o.get_key_element(): o for o in parse(overrides)}  # the last one said of a key counts
     task = [o for key, o in by_key.items() if not key.startswith(OWNED_BY_HYDRA)]
     hydra = [str(o.input_line) for key, o in by_key.items() if key.startswith(OWNED_BY_HYDRA)]
-    axes = [_values(override) for override in task]
-    factors = {o.get_key_element(): tuple(v) for o, v in zip(task, axes, strict=True) if len(v) > 1}
-    if idle := [key for key in factors if key.split(".")[0] in NOT_SCIENTIFIC]:
+    arms = _arms(task, hydra, config_name)
+    factors = _factors(arms)
+    if idle := [key for key in factors if not is_scientific(key) and key != "dataset.path"]:
         raise ConfigError([f"{key}: cannot be swept; its values would give the same cell" for key in idle])
-    arms = [tuple(arm) for arm in itertools.product(*axes)]
-    found: dict[tuple[str, ...], Composed] = {}
+    found: dict[Arm, Composed] = {}
     problems: dict[str, list[str]] = {}
     for arm in arms:
         try:
@@ -61,6 +63,30 @@ def plan(overrides: Sequence[str], config_name: str = "config") -> Plan:
     return Plan(factors, tuple(cells.values()), len(arms) - len(cells))
 
 
+def _arms(task: Sequence[Override], hydra: Sequence[str], config_name: str) -> list[Arm]:
+    """Every combination of the values on the command line, each with the grid that its own experiment file declares."""
+    axes = [_values(override) for override in task]
+    declared: dict[Arm, list[Override]] = {}
+    arms = []
+    for arm in itertools.product(*axes):
+        recipe = tuple(text for text in arm if _key(text) == "experiment")
+        if recipe not in declared:
+            declared[recipe] = parse(declared_grid([*hydra, *recipe], config_name))
+        keys = {_key(text) for text in arm}
+        more = [_values(override) for override in declared[recipe] if override.get_key_element() not in keys]
+        arms += [arm + rest for rest in itertools.product(*more)]
+    return arms
+
+
+def _factors(arms: Sequence[Arm]) -> dict[str, tuple[str, ...]]:
+    """The overrides of each key that are not the same in all arms."""
+    values: dict[str, dict[str, None]] = {}
+    for text in itertools.chain.from_iterable(arms):
+        values.setdefault(_key(text), {})[text] = None
+    common = set(arms[0]).intersection(*arms)
+    return {key: tuple(texts) for key, texts in values.items() if not common.issuperset(texts)}
+
+
 def _values(override: Override) -> list[str]:
     """The override once for each value that it sweeps over."""
     if not override.is_sweep_override():
@@ -72,7 +98,11 @@ def _values(override: Override) -> list[str]:
 
 def _varied(arm: Sequence[str], factors: Container[str]) -> list[str]:
     """The overrides of an arm that differ between arms."""
-    return [text for text in arm if text.split("=")[0] in factors]
+    return [text for text in arm if _key(text) in factors]
+
+
+def _key(text: str) -> str:
+    return text.split("=")[0]
 
 
 def _with_arms(problem: str, arms: Sequence[str], num_arms: int) -> str:

@@ -1,12 +1,10 @@
 """One cell's run in MLflow: what is recorded, and under which names."""
 
-import csv
-import io
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +12,21 @@ import mlflow
 import numpy as np
 import pyarrow as pa
 import torch
+from matplotlib.figure import Figure
 from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from pyarrow import parquet
-from torch import nn
+from torch import Tensor, nn
 
-from src.dataset import Dataset, Splits
+from src.dataset import Dataset, ImageSet, Splits, StreamedSet
+from src.fit.epoch import Epoch
 from src.fit.evaluate import Evaluation
-from src.fit.loop import Epoch
 from src.model.summary import Layer
 from src.sweep.cell import Cell
-from src.tracking import figures
+from src.tracking import figures, tables
 from src.tracking.environment import environment, git_state
 from src.tracking.store import Store, as_default
 
@@ -53,15 +53,34 @@ class Run:
     def log_setup(self, source: Dataset, splits: Splits, layers: Sequence[Layer], device: torch.device) -> None:
         """Everything that is known before the first step: parameters, data set, network, environment."""
         num_parameters = sum(layer.num_parameters for layer in layers)
-        params = {**self.cell.choices, **_flat(self.cell.raw), "num_parameters": num_parameters}
+        params = {
+            **self.cell.choices,
+            **_flat(self.cell.raw),
+            "num_parameters": num_parameters,
+            "normalize.mean": list(splits.mean),
+            "normalize.std": list(splits.std),
+            "num_skipped_images": len(splits.skipped),
+        }
         pairs = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in params.items()]
         for start in range(0, len(pairs), 100):  # MLflow's limit of a batch
             self.store.client.log_batch(self.id, params=pairs[start : start + 100])
         self.store.client.log_inputs(self.id, [_dataset_input(source, splits, self.cell.fingerprint)])
         self._text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(self.cell.raw)))
         rows = [(r.name, r.type, "x".join(map(str, r.output_shape)), r.num_parameters) for r in layers]
-        self._table("layers.csv", ("layer", "type", "output_shape", "parameters"), rows)
+        self._text("layers.csv", tables.Table(("layer", "type", "output_shape", "parameters"), rows).csv())
+        if splits.skipped:
+            self._text("skipped_images.txt", "\n".join(splits.skipped) + "\n")
         self._text("environment.yaml", OmegaConf.to_yaml(OmegaConf.create(environment(device))))
+
+    def log_batch(self, images: Tensor, labels: Tensor, names: Sequence[str]) -> None:
+        """A picture of a training batch, which shows what augmentation does and whether labels fit their images.
+
+        Args:
+            images: augmented but not normalised, float32 in [0, 1], N x C x H x W.
+            labels: int64, N.
+            names: of the classes.
+        """
+        self._figure("batch", figures.batch(images, labels, names))
 
     def log_epoch(self, epoch: Epoch) -> None:
         """An epoch's measurements, as metrics at its step."""
@@ -73,14 +92,31 @@ class Run:
                 "val/accuracy": epoch.val_accuracy,
                 "lr": epoch.lr,
                 "time/epoch_s": epoch.epoch_s,
+                **({"train/penalty": epoch.penalty} if self.cell.config.l2 else {}),
             },
             step=epoch.number,
         )
 
-    def log_result(self, history: Sequence[Epoch], best: Epoch, evaluation: Evaluation, names: Sequence[str]) -> None:
-        """What came out: the best epoch, the test split's verdict as numbers and figures, and every prediction."""
+    def log_result(
+        self,
+        history: Sequence[Epoch],
+        best: Epoch,
+        evaluation: Evaluation,
+        names: Sequence[str],
+        test: ImageSet | StreamedSet,
+    ) -> None:
+        """What came out: the best epoch, the test split's verdict as numbers and figures, and every prediction.
+
+        Args:
+            history: all epochs.
+            best: the one that was tested.
+            evaluation: of the test split.
+            names: of the classes.
+            test: the test split, on the CPU.
+        """
         self._metrics(
             {
+                "stop/epoch": history[-1].number,
                 "best/epoch": best.number,
                 "best/val_loss": best.val_loss,
                 "best/val_accuracy": best.val_accuracy,
@@ -88,20 +124,21 @@ class Run:
             },
             step=0,
         )
-        client = self.store.client
-        client.log_figure(self.id, figures.curves(history, self.cell.name), "figures/curves.png")
-        client.log_figure(self.id, figures.confusion(evaluation, names), "figures/confusion.png")
-        self._table("history.csv", tuple(asdict(best)), [tuple(asdict(epoch).values()) for epoch in history])
-        counts = [(name, *row) for name, row in zip(names, evaluation.confusion, strict=True)]
-        self._table("confusion.csv", ("label", *names), counts)
-        per_class = zip(names, evaluation.precision, evaluation.recall, evaluation.f1, evaluation.support, strict=True)
-        self._table("per_class.csv", ("class", "precision", "recall", "f1", "support"), list(per_class))
+        mistaken = _images(test, evaluation.mistakes[: figures.MAX_MISTAKES])
+        self._figure("curves", figures.curves(history, self.cell.name))
+        self._figure("confusion", figures.confusion(evaluation, names))
+        self._figure("roc", figures.roc(evaluation, names))
+        self._figure("precision_recall", figures.precision_recall(evaluation, names))
+        self._figure("reliability", figures.reliability(evaluation))
+        self._figure("mistakes", figures.mistakes(evaluation, mistaken, names))
+        for name, table in tables.of_result(history, evaluation, names).items():
+            self._text(name, table.csv())
         self._predictions(evaluation, names)
 
     def log_checkpoint(self, path: Path) -> None:
         self.store.client.log_artifact(self.id, str(path), "checkpoints")
 
-    def log_model(self, model: nn.Module, example: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+    def log_model(self, model: nn.Module, example: NDArray[np.float32]) -> None:
         """The network as a loadable MLflow model (pt2), which needs neither this project nor pickle.
 
         Args:
@@ -118,12 +155,8 @@ class Run:
     def _text(self, name: str, text: str) -> None:
         self.store.client.log_text(self.id, text, name)
 
-    def _table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-        self._text(name, text.getvalue())
+    def _figure(self, name: str, figure: Figure) -> None:
+        self.store.client.log_image(self.id, figures.picture(figure), f"figures/{name}.png")
 
     def _predictions(self, evaluation: Evaluation, names: Sequence[str]) -> None:
         """test_predictions.parquet: index, label, prediction, and one column of probabilities a class."""
@@ -160,6 +193,14 @@ def open_run(store: Store, cell: Cell, folder: Path) -> Iterator[Run]:
             raise
         finally:
             mlflow.end_run(status)
+
+
+def _images(split: ImageSet | StreamedSet, positions: NDArray[np.intp]) -> Tensor:
+    """Some of a split's images, uint8, n x C x H x W."""
+    if not len(positions):
+        return torch.empty(0, 1, 1, 1, dtype=torch.uint8)
+    ((images, _),) = split.batches([torch.from_numpy(positions)])
+    return images
 
 
 def _dataset_input(source: Dataset, splits: Splits, fingerprint: str) -> DatasetInput:

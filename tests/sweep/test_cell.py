@@ -1,6 +1,11 @@
+from shutil import copy
+
 import pytest
+import torch
+from torch import nn
 
 from src.compose import composed, hydra_at
+from src.dataset import Shape
 from src.sweep.cell import Cell, SweepContext, identity
 from tests.conftest import config_of
 
@@ -25,6 +30,16 @@ def test_the_same_cell_has_the_same_id_however_it_is_spelled():
 )
 def test_what_can_change_the_result_changes_the_id(override):
     assert identity(config_of(override), "f") != identity(config_of(), "f")
+
+
+def test_weights_to_begin_with_count_by_their_content(tmp_path):
+    net = config_of("model=resnet18").model.build(Shape(1, 16, 16), 10, nn.ReLU, config_of("norm=batch").norm.build())
+    for name, scale in (("a.pt", 1), ("c.pt", 2)):
+        torch.save({key: value * scale for key, value in net.state_dict().items()}, tmp_path / name)
+    copy(tmp_path / "a.pt", tmp_path / "b.pt")
+    settings = ("model=resnet18", "model.stem=small")
+    a, b, c = (identity(config_of(*settings, f"model.weights={tmp_path}/{name}.pt"), "f") for name in "abc")
+    assert a == b != c
 
 
 def test_other_data_is_another_cell():

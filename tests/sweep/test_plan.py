@@ -1,5 +1,10 @@
 import itertools
 
+import pytest
+import yaml
+
+from src.command_line import checked_arguments
+from src.compose import hydra_at
 from src.sweep.plan import plan
 
 
@@ -37,3 +42,47 @@ def test_a_list_is_a_value_and_not_a_sweep(hydra_conf):
 
 def test_a_glob_sweeps_over_choices(hydra_conf):
     assert len(plan(["activation=glob(*lu)"]).cells) == len(plan(["activation=elu,gelu,leaky_relu,relu,silu"]).cells)
+
+
+@pytest.fixture
+def recipes(tmp_path):
+    """Two experiments, each with a grid of its own."""
+    (tmp_path / "experiment").mkdir()
+    for name, epochs, grid in (
+        ("one", 1, {"activation": "relu,tanh", "seed": "range(2)"}),
+        ("two", 2, {"seed": "7,8"}),
+    ):
+        recipe = {"epochs": epochs, "hydra": {"sweeper": {"params": grid}}}
+        (tmp_path / "experiment" / f"{name}.yaml").write_text("# @package _global_\n" + yaml.safe_dump(recipe))
+    with hydra_at(extra_dir=tmp_path):
+        yield
+
+
+def test_an_experiment_may_declare_a_grid(recipes):
+    planned = plan(["experiment=one"])
+    assert [cell.name for cell in planned.cells] == [
+        f"activation={activation} seed={seed}" for activation in ("relu", "tanh") for seed in (0, 1)
+    ]
+
+
+def test_the_command_line_wins_over_a_declared_grid(recipes):
+    assert [cell.config.seed for cell in plan(["experiment=two", "seed=3"]).cells] == [3]
+
+
+def test_several_experiments_each_bring_their_own_grid(recipes):
+    planned = plan(["experiment=one,two"])
+    assert [(cell.config.epochs, cell.config.seed) for cell in planned.cells] == [
+        *[(1, 0), (1, 1), (1, 0), (1, 1)],
+        *[(2, 7), (2, 8)],
+    ]
+
+
+def test_a_declared_grid_needs_a_sweep(tmp_path, capsys):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "one.yaml").write_text(
+        "# @package _global_\nhydra: {sweeper: {params: {seed: '1,2'}}}\n"
+    )
+    with pytest.raises(SystemExit):
+        checked_arguments(["--config-dir", str(tmp_path), "experiment=one"])
+    assert "this configuration sweeps over seed; add -m to run it" in capsys.readouterr().err
+    checked_arguments(["--config-dir", str(tmp_path), "experiment=one", "hydra.sweeper.params=null"])

@@ -17,11 +17,11 @@ class GridSweeper(Sweeper):
     """Hydra's side of a sweep; `src.sweep` plans and runs it.
 
     Args:
-        params: a grid written in the config, overrides by key; the command line goes on top.
+        params: a grid written in a config, overrides by key. The plan reads it from each experiment by itself.
     """
 
     def __init__(self, params: Mapping[str, Any] | None) -> None:
-        self.params = dict(params or {})
+        pass
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config_name = str(config.hydra.job.config_name)
@@ -39,9 +39,8 @@ class GridSweeper(Sweeper):
         from src.sweep.plan import plan
         from src.sweep.run import run_sweep
 
-        declared = [f"{key}={value}" for key, value in self.params.items()]
         try:
-            planned = plan([*self.hydra_overrides, *declared, *arguments], self.config_name)
+            planned = plan([*self.hydra_overrides, *arguments], self.config_name)
             all_finished = run_sweep(planned, self._launch)
         except ConfigError as error:
             refuse(error)

@@ -1,0 +1,101 @@
+"""Decoded images, held in memory or streamed from the disk; both give the same batches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+Batch = tuple[Tensor, Tensor]
+"""Images, uint8, n x C x H x W, and labels, int64, n, on the set's device."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images in memory, on one device.
+
+    Attributes:
+        images: uint8, N x C x H x W.
+        labels: int64, N, indices into the class names.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def device(self) -> torch.device:
+        return self.labels.device
+
+    def to(self, device: torch.device) -> "ImageSet":
+        return ImageSet(self.images.to(device), self.labels.to(device))
+
+    def batches(self, steps: Sequence[Tensor]) -> Iterator[Batch]:
+        """For each step the images at its positions, int64."""
+        for index in steps:
+            yield self.images[index], self.labels[index]
+
+
+@dataclass(frozen=True)
+class StreamedSet:
+    """Images on the disk, read by worker processes a batch ahead.
+
+    Attributes:
+        path: of an array in NumPy's format, uint8, M x C x H x W.
+        positions: int64, N, of this set's images in it.
+        labels: int64, N, on the device that batches are brought to.
+        num_workers: 0 reads in the training process.
+    """
+
+    path: Path
+    positions: NDArray[np.int64]
+    labels: Tensor
+    num_workers: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def device(self) -> torch.device:
+        return self.labels.device
+
+    def to(self, device: torch.device) -> "StreamedSet":
+        return StreamedSet(self.path, self.positions, self.labels.to(device), self.num_workers)
+
+    def batches(self, steps: Sequence[Tensor]) -> Iterator[Batch]:
+        """For each step the images at its positions, int64."""
+        loader = DataLoader(
+            _Rows(self.path, self.positions),
+            batch_sampler=[index.tolist() for index in steps],
+            num_workers=self.num_workers,
+            generator=torch.Generator(),  # or starting the workers would draw from the numbers that dropout uses
+            pin_memory=self.device.type == "cuda",
+        )
+        for images, index in zip(loader, steps, strict=True):
+            yield images.to(self.device, non_blocking=True), self.labels[index.to(self.device)]
+
+
+class _Rows(torch.utils.data.Dataset[Tensor]):
+    """Single rows of an array on the disk. Every worker maps it by itself: only the path travels."""
+
+    def __init__(self, path: Path, positions: NDArray[np.int64]) -> None:
+        self.path = path
+        self.positions = positions
+
+    @cached_property
+    def rows(self) -> NDArray[np.uint8]:
+        rows: NDArray[np.uint8] = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return rows
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.from_numpy(self.rows[self.positions[index]].copy())

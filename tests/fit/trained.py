@@ -1,0 +1,28 @@
+"""Cells trained in the test's own process, on digits unless told otherwise."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from src.dataset import load
+from src.fit.batches import Normalize
+from src.fit.loop import Training
+from src.model import build
+from tests.conftest import config_of
+
+
+def training(*overrides, device="cpu"):
+    """A cell that is about to train."""
+    config = config_of(*overrides)
+    source = config.dataset.build(config.data_dir)
+    splits = load(source, Path(tempfile.gettempdir()) / "image-sweeps-test-cache")
+    place = torch.device(device)
+    net = build(config, source.shape, len(source.class_names), place)
+    normalize = Normalize(splits.mean, splits.std).to(place)
+    return Training(net, splits.train.to(place), splits.val.to(place), normalize, config)
+
+
+def measured(epoch):
+    """What an epoch says that must repeat: all but its seconds."""
+    return {key: value for key, value in vars(epoch).items() if key != "epoch_s"}
