@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from src import terminal
 from src.compose import CONF, OWNED_BY_HYDRA, hydra_at, parse
-from src.config import ConfigError
+from src.problems import ConfigError
 
 if TYPE_CHECKING:
     from src.sweep.plan import Plan

@@ -24,7 +24,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config import GROUPS, Config, ConfigError, near
+from src.config import GROUPS, Config
+from src.problems import ConfigError, near
 
 CONF = Path(__file__).parent.parent / "conf"
 

@@ -2,14 +2,13 @@
 
 A choice of a group (`conf/optimizer/sgd.yaml`) names its builder as `_target_`, and the builder's own signature is its
 schema: keyword-only parameters, annotated with type and range, are what the YAML may set; positional ones are what the
-framework supplies. So one declaration serves the YAML, the check and the call. pydantic finds all mistakes at once;
-this module puts them into words, and adds the relations between keys that no single type can state.
+framework supplies. So one declaration serves the YAML, the check and the call. pydantic finds all mistakes at once, and
+this module adds the relations between keys that no single type can state.
 """
 
-import difflib
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -25,6 +24,8 @@ from pydantic import (
     ValidationError,
     create_model,
 )
+
+from src.problems import ConfigError, in_words
 
 GROUPS = ("dataset", "augmentation", "activation", "norm", "model", "optimizer", "scheduler")
 """The groups that build something, in the order in which `conf/config.yaml` composes them."""
@@ -43,16 +44,6 @@ The content of a data set is: its fingerprint stands for the path.
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
 PathFromText = Annotated[Path, Field(strict=False)]
-
-
-class ConfigError(ValueError):
-    """What the user has to mend, all of it at once; each problem a line or more of text."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(dict.fromkeys(problems))
-        count = "a problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        listing = "\n".join("  " + problem.replace("\n", "\n    ") for problem in self.problems)
-        super().__init__(f"The configuration has {count}; nothing was run.\n{listing}")
 
 
 class Part(BaseModel):
@@ -126,7 +117,7 @@ class Config(BaseModel):
         try:
             config = schema.model_validate(raw)
         except ValidationError as error:
-            problems += [_in_words(problem, schema) for problem in error.errors()]
+            problems += [in_words(problem, schema) for problem in error.errors()]
             raise ConfigError(problems) from None
         problems += list(_impossible(config)) if not problems else []
         if problems:
@@ -199,49 +190,6 @@ def _builder(group: str, target: str) -> Callable[..., Any]:
         if callable(builder) and str(getattr(builder, "__module__", "")).startswith(home):
             return typing.cast(Callable[..., Any], builder)
     raise ConfigError([f"{group}._target_ = {target!r}: must name a function or class of {home}"])
-
-
-# --- problems in words ------------------------------------------------------------------------------------------------
-
-
-def near(name: str, names: Sequence[str], prefix: str = "") -> str:
-    """' Did you mean ...?' for a misspelled name, or nothing where no name is near."""
-    matches = difflib.get_close_matches(name, names, n=1)
-    return f" Did you mean {prefix}{matches[0]}?" if matches else ""
-
-
-def _in_words(problem: Any, schema: type[BaseModel]) -> str:
-    """One pydantic error as: full key, value received, what is accepted."""
-    path = [str(step) for step in problem["loc"]]
-    key = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        keys = _keys_at(path[:-1], schema)
-        prefix = "".join(step + "." for step in path[:-1])
-        hint = near(path[-1], keys, prefix) or near(key, _all_keys(schema))
-        return f"{key}: there is no such key.{hint} Keys here: {', '.join(prefix + name for name in keys)}"
-    if problem["type"] == "missing":
-        return f"{key}: is missing; give it a value, as in {key}=..."
-    accepted: str = {
-        "literal_error": "must be one of {expected}",
-        "string_pattern_mismatch": f"must be {schema.model_fields[path[0]].description}",
-        "model_type": "must be a group of keys, chosen as in {key}=...",
-    }.get(problem["type"], problem["msg"].replace("Input should be", "must be").replace("Input should", "must"))
-    return f"{key} = {problem['input']!r}: " + accepted.format(key=key, **problem.get("ctx", {}))
-
-
-def _keys_at(path: Sequence[str], schema: type[BaseModel]) -> list[str]:
-    for step in path:
-        candidate = next((f.annotation for n, f in schema.model_fields.items() if (f.alias or n) == step), None)
-        inner = [t for t in (candidate, *typing.get_args(candidate)) if inspect.isclass(t) and issubclass(t, BaseModel)]
-        if not inner:
-            return []
-        schema = inner[0]
-    return [name for name in schema.model_fields if name != "target"]
-
-
-def _all_keys(schema: type[BaseModel]) -> list[str]:
-    top = _keys_at([], schema)
-    return top + [f"{group}.{key}" for group in top for key in _keys_at([group], schema)]
 
 
 # --- relations between keys -------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from src.compose import hydra_at
-from src.config import GROUPS, Config, ConfigError
+from src.config import GROUPS, Config
+from src.problems import ConfigError
 from src.sweep.plan import plan
 from tests.conftest import choices, config_of
 from tests.dataset.archives import two_classes, write_folder, write_zip

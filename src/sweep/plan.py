@@ -8,8 +8,9 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 
 from src.compose import OWNED_BY_HYDRA, Composed, composed, declared_grid, parse
-from src.config import Config, ConfigError, Part, is_scientific
+from src.config import Config, Part, is_scientific
 from src.dataset import DataError, Dataset
+from src.problems import ConfigError
 from src.sweep.cell import Cell
 
 Arm = tuple[str, ...]

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from src.config import ConfigError
 from src.dataset import Shape
 from src.model import build, summary
+from src.problems import ConfigError
 from tests.conftest import choices, config_of
 
 SHAPE = Shape(3, 8, 8)

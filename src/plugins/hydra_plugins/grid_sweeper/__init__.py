@@ -35,7 +35,7 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the grid. Ends the process where the configuration is wrong (2), or some cell failed (1)."""
         from src.command_line import refuse
-        from src.config import ConfigError
+        from src.problems import ConfigError
         from src.sweep.plan import plan
         from src.sweep.run import run_sweep
 
