@@ -34,6 +34,7 @@ NOT_SCIENTIFIC = frozenset(
     {
         *("device", "data_dir", "outputs_dir", "tracking"),
         *("dataset.path", "dataset.memory_budget_mb", "dataset.num_workers"),
+        *("dataset.max_images", "dataset.max_image_mb", "dataset.max_total_mb"),
     }
 )
 """Keys that cannot change a result, only where it is computed and kept; they are no part of a cell's identity.

@@ -40,6 +40,8 @@ def in_words(problem: Any, schema: type[BaseModel]) -> str:
         accepted = f"must be one of {problem['ctx']['expected']}"
     elif problem["type"] == "string_pattern_mismatch":
         accepted = f"must be {schema.model_fields[path[0]].description}"
+    elif problem["type"] == "path_type":
+        accepted = "must be the name of a file or folder"
     elif problem["type"] == "model_type":
         accepted = f"must be a group of keys, chosen as in {key}=..."
     else:

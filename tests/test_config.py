@@ -83,6 +83,7 @@ def test_images_without_a_path_are_asked_for_one(choice):
             "seed=interval(0,1)",
             "seed=interval(0,1): a grid needs values to try, as in key=1,2 or key=range(1,4)",
         ),
+        ("outputs_dir=[a]", "outputs_dir = ['a']: must be the name of a file or folder"),
         ("outputs_dir=a,b", "outputs_dir: cannot be swept; its values would give the same cell"),
     ],
 )

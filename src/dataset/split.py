@@ -75,4 +75,7 @@ class _Draw:
         if small := [
             f"{name} has {count}" for name, count in zip(self.source.class_names, counts, strict=True) if count < needed
         ]:
-            raise DataError(f"{setting}: needs at least {needed} images of every class to split; {', '.join(small)}")
+            more = f" and {len(small) - 5} classes more" if len(small) > 5 else ""
+            raise DataError(
+                f"{setting}: needs at least {needed} images of every class to split; {', '.join(small[:5])}{more}"
+            )

@@ -66,6 +66,11 @@ def test_a_class_too_small_to_split_is_named(tmp_path):
         splits(tmp_path, labels=[0] * 20 + [1] * 20 + [2])
 
 
+def test_of_many_classes_too_small_only_some_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"class 0 has 1, .*class 4 has 1 and 35 classes more$"):
+        splits(tmp_path, labels=range(40))
+
+
 def test_a_class_too_small_for_the_folds_is_named(tmp_path):
     with pytest.raises(
         DataError, match=r"dataset\.folds = 5: needs at least 5 images of every class .*; class 2 has 3"
