@@ -27,8 +27,9 @@ from pydantic import (
 
 from src.problems import ConfigError, in_words
 
-GROUPS = ("dataset", "augmentation", "activation", "norm", "model", "optimizer", "scheduler")
-"""The groups that build something, in the order in which `conf/config.yaml` composes them."""
+GROUPS = {"dataset": 1, "augmentation": 0, "activation": 0, "norm": 0, "model": 4, "optimizer": 1, "scheduler": 3}
+"""The groups that build something, in the order in which `conf/config.yaml` composes them, each with the number of
+positional arguments that the framework supplies to its builders."""
 
 NOT_SCIENTIFIC = frozenset(
     {
@@ -188,9 +189,22 @@ def _builder(group: str, target: str) -> Callable[..., Any]:
             builder = get_object(target)
         except Exception:  # whatever importing a misspelled name raises, the answer is the same
             builder = None
-        if callable(builder) and str(getattr(builder, "__module__", "")).startswith(home):
+        if str(getattr(builder, "__module__", "")).startswith(home) and _builds(builder, GROUPS[group]):
             return typing.cast(Callable[..., Any], builder)
-    raise ConfigError([f"{group}._target_ = {target!r}: must name a function or class of {home}"])
+    raise ConfigError([f"{group}._target_ = {target!r}: must name a builder of {home}, a function or class"])
+
+
+def _builds(candidate: Any, num_supplied: int) -> bool:
+    """Whether `candidate` can be called with so many positional arguments, and its keyword-only ones."""
+    if not callable(candidate) or inspect.isabstract(candidate) or getattr(candidate, "_is_protocol", False):
+        return False
+    signature = inspect.signature(candidate)
+    keywords = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    try:
+        signature.bind(*[None] * num_supplied, **dict.fromkeys(keywords))
+    except TypeError:
+        return False
+    return True
 
 
 # --- relations between keys -------------------------------------------------------------------------------------------

@@ -67,12 +67,9 @@ def test_images_without_a_path_are_asked_for_one(choice):
         ("~model", "model: is missing; give it a value, as in model=..."),
         ("optimizer.lr=${nowhere}", "optimizer.lr: Interpolation key 'nowhere' not found"),
         (
-            "optimizer._target_=os.system",
-            "optimizer._target_ = 'os.system': must name a function or class of src.optimizer",
-        ),
-        (
             "optimizer._target_=src.optimizer.torch.hub.load",
-            "optimizer._target_ = 'src.optimizer.torch.hub.load': must name a function or class of src.optimizer",
+            "optimizer._target_ = 'src.optimizer.torch.hub.load': must name a builder of src.optimizer, a function or "
+            "class",
         ),
         ("lr", "lr: is not in Hydra's override grammar (key=value). missing EQUAL at '<EOF>'"),
         (
@@ -89,6 +86,20 @@ def test_images_without_a_path_are_asked_for_one(choice):
 )
 def test_a_mistake_is_named_with_key_value_and_what_is_accepted(override, problem):
     assert problems(override) == (problem,)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("optimizer=os.system", "optimizer=src.train.main", "optimizer=src.optimizer.nothing", "optimizer=3"),
+        *("dataset=src.dataset.load.load", "dataset=src.dataset.source.Dataset", "dataset=src.dataset"),
+        *("norm=src.norm.Norm", "norm=src.norm.Epsilon", "activation=src.activation.nn.ReLU"),
+    ],
+)
+def test_only_builders_of_the_group_are_called(target):
+    group, _, name = target.partition("=")
+    found = problems(f"{group}._target_={name}")
+    assert f"{group}._target_ = {name!r}: must name a builder of src.{group}, a function or class" in found
 
 
 def test_a_key_of_another_place_is_suggested():
