@@ -19,6 +19,7 @@ from src.fit.batches import Normalize, pixels
 from src.fit.loop import predict
 from src.model import build
 from tests.conftest import FASHION, choices, config_of
+from tests.dataset.archives import two_classes, write_zip
 
 TINY = ("epochs=2", "dataset.image_size=8")
 
@@ -324,3 +325,17 @@ def test_a_fold_of_an_archive_runs_from_an_experiment_without_edits(command_line
     done = command_line("-m", *overrides, f"outputs_dir={tmp_path}", DATA_DIR=str(archive.parent))
     assert (done.returncode, done.stderr) == (0, "")
     assert set(Sweep(done, tmp_path).cells) == {"dataset.fold=0", "dataset.fold=1"}
+
+
+def test_images_that_cannot_be_decoded_are_counted_and_listed_in_the_run(command_line, tmp_path):
+    files = {**two_classes(num_images=20), "a/broken.png": b"no image"}
+    write_zip(tmp_path / "images.zip", files)
+    settings = ("dataset=image_zip", f"dataset.path={tmp_path}/images.zip", "dataset.image_size=8", "epochs=1")
+    done = command_line(
+        *settings, "dataset.on_bad_image=skip", "dataset.val_fraction=0.2", f"outputs_dir={tmp_path}/outputs"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    sweep = Sweep(done, tmp_path / "outputs")
+    (run,) = sweep.cells.values()
+    assert run.data.params["num_skipped_images"] == "1"
+    assert sweep.artifact(run, "skipped_images.txt").read_text() == "a/broken.png\n"

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hydra.core.override_parser.types import Quote, QuotedString
+
 from src import terminal
 from src.compose import unique_id
 from src.sweep.cell import Cell, SweepContext
@@ -30,7 +32,7 @@ def run_sweep(plan: Plan, launch: Launch) -> bool:
         for position, cell in enumerate(plan.cells, start=1):
             context = SweepContext(sweep_id, parent_run_id, position, len(plan.cells))
             replace(cell, sweep=context).freeze(folder / cell.id)
-            jobs.append([*cell.overrides, f"hydra.sweep.dir={_quoted(folder)}", f"hydra.sweep.subdir={cell.id}"])
+            jobs.append([*cell.overrides, *folder_overrides(folder, cell.id)])
         launch(jobs)
         results = [Result.of(folder / cell.id) or _vanished(cell) for cell in plan.cells]
         log_summary(store, parent_run_id, results)
@@ -43,6 +45,11 @@ def _vanished(cell: Cell) -> Result:
     return Result(cell.id, cell.name, reason="the job ended without leaving a result")
 
 
-def _quoted(path: Path) -> str:
-    """A path as a string of Hydra's override grammar."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+def folder_overrides(folder: Path, cell_id: str) -> list[str]:
+    """What tells Hydra where a cell's job lives. Unquoted, an id such as 1020079e5857 would be read as a number."""
+    return [f"hydra.sweep.dir={_quoted(str(folder))}", f"hydra.sweep.subdir={_quoted(cell_id)}"]
+
+
+def _quoted(text: str) -> str:
+    """A string of Hydra's override grammar."""
+    return str(QuotedString(text, Quote.single).with_quotes())
