@@ -1,10 +1,11 @@
 """One epoch of the same job, three ways: Fashion-MNIST at 16x16, batch 100, SGD lr 0.1, validation after the epoch.
 
-All three train on the same 54,000 images, validate on the same 6,000, and start from the same network.
+All three train on 54,000 images, validate on the other 6,000, and start from the same network.
 """
 
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,9 +15,9 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
 
 from src.compose import composed, hydra_at
-from src.dataset import ImageSet, Splits
-from src.fit.batches import pixels
-from src.fit.loop import fit
+from src.dataset import ImageSet, load
+from src.fit.batches import Normalize, pixels
+from src.fit.loop import Training
 from src.model import build
 
 Epoch = Callable[[], float]
@@ -26,14 +27,14 @@ BATCH_SIZE = 100
 OVERRIDES = ["dataset=fashion_mnist", "model=cnn_batch", "epochs=1000", "device=cpu"]
 
 
-def notebook_style(data_dir: Path, splits: Splits, model: nn.Module) -> Epoch:
+def notebook_style(data_dir: Path, num_train: int, num_val: int, model: nn.Module) -> Epoch:
     """Torchvision's data set, per-image PIL transforms, a DataLoader, `loss.item()` every step."""
     transform = transforms.Compose([transforms.Resize((16, 16)), transforms.ToTensor()])
     whole = datasets.FashionMNIST(str(data_dir), train=True, transform=transform)
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(whole), generator=generator).tolist()
-    train = Subset(whole, order[: len(splits.train)])
-    val = Subset(whole, order[len(splits.train) :])
+    train = Subset(whole, order[:num_train])
+    val = Subset(whole, order[num_train : num_train + num_val])
     train_loader = DataLoader(train, batch_size=BATCH_SIZE, shuffle=True)
     val_loader = DataLoader(val, batch_size=BATCH_SIZE)
     criterion = nn.CrossEntropyLoss()
@@ -80,17 +81,20 @@ def bare(train: ImageSet, val: ImageSet, model: nn.Module) -> Epoch:
     return epoch
 
 
-def three_ways(data_dir: Path) -> dict[str, Epoch]:
-    """The three loops, ready to run an epoch at a time, so that they can take turns."""
+def three_ways(data_dir: Path, limit: int | None = None) -> dict[str, Epoch]:
+    """The three loops, ready to run an epoch at a time, so that they can take turns; on `limit` images a split."""
     with hydra_at():
         config = composed([*OVERRIDES, f"data_dir='{data_dir.resolve()}'"]).config
     source = config.dataset.build(config.data_dir)
-    splits = source.load()
+    with tempfile.TemporaryDirectory() as cache:
+        splits = load(source, Path(cache))
+
+    train, val = (ImageSet(part.images[:limit], part.labels[:limit]) for part in (splits.train, splits.val))
 
     def fresh() -> nn.Module:
         return build(config, source.shape, len(source.class_names), torch.device("cpu"))
 
-    epochs: Iterator[object] = fit(fresh(), splits.train, splits.val, config)
+    epochs = Training(fresh(), train, val, Normalize(splits.mean, splits.std), config).epochs()
 
     def ours() -> float:
         started = time.perf_counter()
@@ -99,7 +103,7 @@ def three_ways(data_dir: Path) -> dict[str, Epoch]:
 
     plain = fresh().to(memory_format=torch.contiguous_format)
     return {
-        "notebook-style": notebook_style(data_dir, splits, plain),
-        "bare loop": bare(splits.train, splits.val, fresh()),
+        "notebook-style": notebook_style(data_dir, len(train), len(val), plain),
+        "bare loop": bare(train, val, fresh()),
         "this project": ours,
     }
