@@ -4,7 +4,7 @@ A choice of the group is a subclass of `Dataset`, which knows where its images a
 touches nothing; `prepare` makes its files available. `load` turns any of them into splits.
 """
 
-from src.dataset.images import ImageSet, StreamedSet
+from src.dataset.images import Images, ImageSet, StreamedSet
 from src.dataset.load import Splits, load
 from src.dataset.source import DataError, Dataset, Decoded, Index, Role, Shape
 
@@ -13,6 +13,7 @@ __all__ = [
     "Dataset",
     "Decoded",
     "ImageSet",
+    "Images",
     "Index",
     "Role",
     "Shape",

@@ -82,6 +82,10 @@ class StreamedSet:
             yield images.to(self.device, non_blocking=True), self.labels[index.to(self.device)]
 
 
+Images = ImageSet | StreamedSet
+"""Either; whoever asks for batches need not know which."""
+
+
 class _Rows(torch.utils.data.Dataset[Tensor]):
     """Single rows of an array on the disk. Every worker maps it by itself: only the path travels."""
 

@@ -7,11 +7,9 @@ import numpy as np
 import torch
 
 from src.dataset.cache import Rows, rows
-from src.dataset.images import ImageSet, StreamedSet
+from src.dataset.images import Images, ImageSet, StreamedSet
 from src.dataset.source import Dataset, Index
 from src.dataset.split import Positions, split
-
-Images = ImageSet | StreamedSet
 
 
 @dataclass(frozen=True)

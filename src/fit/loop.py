@@ -13,13 +13,11 @@ from torch.nn import functional as F
 
 from src.augmentation import Augmentation
 from src.config import Config
-from src.dataset import ImageSet, StreamedSet
+from src.dataset import Images
 from src.fit.batches import Normalize, batches, epoch_generator, epoch_order, pixels
 from src.fit.epoch import Epoch
 from src.fit.regularize import parameter_groups, penalty, weights
 from src.scheduler import Schedule
-
-Images = ImageSet | StreamedSet
 
 EVAL_BATCH_SIZE = 500  # nothing is learned from it, so it may be what is fastest
 

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from pyarrow import parquet
 from torch import Tensor, nn
 
-from src.dataset import Dataset, ImageSet, Splits, StreamedSet
+from src.dataset import Dataset, Images, Splits
 from src.fit.epoch import Epoch
 from src.fit.evaluate import Evaluation
 from src.model.summary import Layer
@@ -103,7 +103,7 @@ class Run:
         best: Epoch,
         evaluation: Evaluation,
         names: Sequence[str],
-        test: ImageSet | StreamedSet,
+        test: Images,
     ) -> None:
         """What came out: the best epoch, the test split's verdict as numbers and figures, and every prediction.
 
@@ -195,7 +195,7 @@ def open_run(store: Store, cell: Cell, folder: Path) -> Iterator[Run]:
             mlflow.end_run(status)
 
 
-def _images(split: ImageSet | StreamedSet, positions: NDArray[np.intp]) -> Tensor:
+def _images(split: Images, positions: NDArray[np.intp]) -> Tensor:
     """Some of a split's images, uint8, n x C x H x W."""
     if not len(positions):
         return torch.empty(0, 1, 1, 1, dtype=torch.uint8)
