@@ -1,19 +1,26 @@
 """The command line, looked at before Hydra acts on it, so that a mistake costs nothing and is told whole."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Sweep
 
 from src import terminal
-from src.compose import CONF, OWNED_BY_HYDRA, hydra_at, parse
+from src.compose import CONF, hydra_at
+from src.config import SWEEP_KEYS
+from src.overrides import OWNED_BY_HYDRA, parse
 from src.problems import ConfigError
 
 if TYPE_CHECKING:
     from src.sweep.plan import Plan
+
+MODULE = "src.train"
+
+QUOTED_NOTHING = "''"
 
 WRONG_CONFIGURATION = 2
 """The exit code where nothing ran."""
@@ -40,6 +47,7 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
         _refuse([_missing_folder(extra_dir)])
         with hydra_at(config_dir, extra_dir):
             parsed = parse(overrides)
+            _refuse([_unquoted(override) for override in parsed])
             if args.multirun or "hydra.mode=MULTIRUN" in overrides:
                 _refuse([_misplaced(override) for override in parsed])
                 return flags + [_deferred(override) for override in parsed]
@@ -51,6 +59,13 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
     except ConfigError as error:
         refuse(error)
     return flags + overrides
+
+
+def typed() -> str:
+    """The command of this process, as it was typed; Hydra is given another form of it."""
+    given = sys.orig_argv
+    arguments = given[given.index(MODULE) + 1 :] if MODULE in given else sys.argv[1:]
+    return shlex.join(["python", "-m", MODULE, *arguments])
 
 
 def refuse(error: ConfigError) -> None:
@@ -72,6 +87,8 @@ def _unswept(override: Override) -> str | None:
     """Why an override cannot stand on the command line of a single cell."""
     if override.is_sweep_override():
         return f"{override.input_line}: several values need a sweep; add -m, or write a list as key=[1,2]"
+    if override.key_or_group in SWEEP_KEYS:
+        return f"{override.input_line}: belongs to a sweep; add -m"
     return None
 
 
@@ -79,7 +96,8 @@ def _unasked(planned: "Plan") -> str | None:
     """Why a configuration that declares a sweep cannot run as a single cell."""
     if planned.factors:
         factors = ", ".join(planned.factors)
-        return f"this configuration sweeps over {factors}; add -m to run it, or hydra.sweeper.params=null for one cell"
+        one_cell = "hydra.sweeper.params=null hydra.sweeper.blocks=null"
+        return f"this configuration sweeps over {factors}; add -m to run it, or {one_cell} for one cell"
     return None
 
 
@@ -90,8 +108,22 @@ def _misplaced(override: Override) -> str | None:
     return None
 
 
+def _unquoted(override: Override) -> str | None:
+    """Why a grid given as `hydra.sweeper.params` or `hydra.sweeper.blocks` cannot be read."""
+    if override.is_hydra_override() and not override.is_sweep_override() and _holds_sweep(override.value()):
+        return f"{override.input_line}: what sweeps in it has to be in quotes, as in {{seed: 'range(3)'}}"
+    return None
+
+
+def _holds_sweep(value: object) -> bool:
+    if isinstance(value, list | dict):
+        return any(_holds_sweep(part) for part in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, Sweep)
+
+
 def _deferred(override: Override) -> str:
     text = str(override.input_line)
-    if override.is_sweep_override() or override.is_delete() or text.startswith(OWNED_BY_HYDRA):
+    known_to_all = text.startswith(OWNED_BY_HYDRA) or override.key_or_group in SWEEP_KEYS
+    if known_to_all or override.is_sweep_override() or override.is_delete():
         return text
-    return f"{override.get_key_element()}=choice({override.get_value_element_as_str()})"
+    return f"{override.get_key_element()}=choice({override.get_value_element_as_str() or QUOTED_NOTHING})"

@@ -1,7 +1,7 @@
-"""From a command line's overrides to checked configurations, with every mistake in them found.
+"""From overrides to checked configurations, with every mistake in them found.
 
-Hydra stops at the first override it cannot apply. Here each override is looked at by itself, the sound ones are
-composed, and whatever is wrong with the outcome is added, so that the user mends a command line once.
+Each override is looked at by itself, the sound ones are composed, and whatever is wrong with the outcome is added, so
+that the user mends a command line once.
 """
 
 import uuid
@@ -9,27 +9,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from hydra import compose, version
+from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.bases import Base, Bases, Choices, explained, resolved
 from src.config import GROUPS, Config
-from src.problems import ConfigError, near
+from src.overrides import Asked, options_of
+from src.problems import ConfigError
 
 CONF = Path(__file__).parent.parent / "conf"
-
-OWNED_BY_HYDRA = ("hydra.", "hydra/")
 
 
 def unique_id() -> str:
@@ -55,7 +53,7 @@ class Composed:
         Raises:
             ConfigError: with all that is wrong with it.
         """
-        raw = {str(key): value for key, value in OmegaConf.to_container(cfg, resolve=True).items()}  # type: ignore[union-attr]
+        raw = resolved(cfg)
         return cls(raw, Config.checked(raw), {group: choices[group] for group in GROUPS})
 
 
@@ -76,94 +74,106 @@ def hydra_at(config_dir: Path = CONF, extra_dir: Path | None = None) -> Iterator
         GlobalHydra.instance().clear()
 
 
-def parse(overrides: Sequence[str]) -> list[Override]:
-    """The overrides in Hydra's grammar.
-
-    Raises:
-        ConfigError: naming each one that is not.
-    """
-    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    parsed: list[Override] = []
-    problems = []
-    for text in overrides:
-        try:
-            parsed += parser.parse_overrides([text])
-        except HydraException as error:
-            _, reason, *_ = [*str(error).splitlines(), ""]  # the first line repeats the override
-            problems.append(f"{text}: is not in Hydra's override grammar (key=value). {reason}")
-    if problems:
-        raise ConfigError(problems)
-    return parsed
-
-
 def composed(overrides: Sequence[str], config_name: str = "config") -> Composed:
     """The configuration that `overrides`, none of which sweeps, make of `conf/`. Needs `hydra_at`.
 
     Raises:
         ConfigError: with all that is wrong with the overrides, the files they choose, and the outcome.
     """
-    parsed = parse(overrides)
-    known_groups = not any(override.key_or_group == "hydra.searchpath" for override in parsed)
-    sound, problems = [], []
-    for override in parsed:
-        if known_groups and (problem := _group_problem(override)):
-            problems.append(problem)
-        else:
-            sound.append(_addable(override))
-    try:
-        cfg = compose(config_name, sound, return_hydra_config=True)
-        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-        outcome = Composed.of(own, cfg.hydra.runtime.choices)
-    except ConfigError as error:
-        raise ConfigError([*problems, *error.problems]) from None
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError([*problems, _explained(error)]) from None
-    if problems:
-        raise ConfigError(problems)
-    return outcome
+    return Composer(config_name).composed(overrides)
 
 
-def declared_grid(overrides: Sequence[str], config_name: str = "config") -> list[str]:
-    """The sweep that a configuration declares for itself, in `hydra.sweeper.params`, as overrides. Needs `hydra_at`.
+Outcome = tuple[dict[str, Any], dict[str, str]]
+"""A resolved configuration, and the choices that it was put together from."""
 
-    Hydra reads it from the configuration without the swept choices; here every experiment may declare its own.
+
+class Composer:
+    """Composes many configurations that have much in common. Each is what Hydra makes of its overrides by themselves.
+
+    The outcomes share what they have in common; it must not be changed.
+
+    Args:
+        config_name: of the primary file.
+        hydra: overrides of Hydra's own keys, which hold for all.
     """
-    try:
-        cfg = compose(config_name, list(overrides), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException):
-        return []  # what is wrong is said where the whole arm is composed
-    return [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
+
+    def __init__(self, config_name: str = "config", hydra: Sequence[str] = ()) -> None:
+        self.hydra = tuple(hydra)
+        searchpath = [text for text in hydra if text.startswith("hydra.searchpath=")]
+        options = cache(lambda group: options_of(group, searchpath))
+        self._asked = cache(lambda text: Asked.of(text, options))
+        self._bases = Bases(config_name)
+        self._part = cache(_part)
+
+    def composed(self, overrides: Sequence[str]) -> Composed:
+        """The configuration of these overrides, none of which sweeps. Needs `hydra_at`.
+
+        Raises:
+            ConfigError: with all that is wrong with the overrides, the files they choose, and the outcome.
+        """
+        asked = self._parsed([*self.hydra, *overrides])
+        problems = [one.problem for one in asked if one.problem]
+        choices = tuple(one for one in asked if one.is_choice and not one.problem)
+        values = [one for one in asked if not one.is_choice]
+        try:
+            raw, chosen = self._from_parts(choices, values) or self._whole(choices, values)
+            outcome = Composed(raw, Config.checked(raw), chosen)
+            problems += [f"{group}: takes one choice, as in {group}=..." for group in GROUPS if group not in chosen]
+        except ConfigError as error:
+            raise ConfigError([*problems, *error.problems]) from None
+        if problems:
+            raise ConfigError(problems)
+        return outcome
+
+    def _parsed(self, overrides: Sequence[str]) -> list[Asked]:
+        asked: list[Asked] = []
+        problems: list[str] = []
+        for text in overrides:
+            try:
+                asked.append(self._asked(text))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        return asked
+
+    def _whole(self, choices: Choices, values: Sequence[Asked]) -> Outcome:
+        """The choices composed, and then the values changed one after the other: as Hydra does it."""
+        base = self._bases.of(choices)
+        cfg = base.cfg()
+        try:
+            for value in values:
+                value.apply(cfg)
+            return resolved(cfg), base.choices
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError([explained(error)]) from None
+
+    def _from_parts(self, choices: Choices, values: Sequence[Asked]) -> Outcome | None:
+        """The same at once, put together from the parts under each key at the top, most of which are known already.
+
+        None where a part may depend on another one, or where one cannot be made.
+        """
+        touched: dict[str, list[Asked]] = {}
+        for value in values:
+            touched.setdefault(value.top, []).append(value)
+        try:
+            trunk, leaves = self._bases.apart(choices)
+            raw, chosen = dict(trunk.plain), dict(trunk.choices)
+            for group, leaf in leaves.items():
+                raw[group], chosen[group] = leaf.plain[group], leaf.choices[group]
+            if not raw or not all(value.is_plain and value.top in raw for value in values):
+                return None
+            for top, asked in touched.items():
+                raw[top] = self._part(leaves.get(top, trunk), top, tuple(asked))
+        except (ConfigError, HydraException, OmegaConfBaseException):
+            return None  # the whole says why
+        return raw, chosen
 
 
-def _group_problem(override: Override) -> str | None:
-    """What is wrong with `group=choice`, where the override is one."""
-    loader = GlobalHydra.instance().config_loader()
-    group = override.key_or_group
-    options: list[str] = loader.get_group_options(group, ObjectType.CONFIG)
-    choice = override.value()
-    if not options or override.is_delete() or choice is None:
-        return None
-    for name in choice if isinstance(choice, list) else [choice]:
-        if str(name) not in options:
-            return (
-                f"{group}={name}: there is no such choice.{near(str(name), options)} "
-                f"Choices of {group}: {', '.join(options)}"
-            )
-    return None
-
-
-def _addable(override: Override) -> str:
-    """`key=value` as `++key=value`: a misspelled key is then found by our check, which names the near ones."""
-    text = str(override.input_line)
-    is_value = not GlobalHydra.instance().config_loader().get_group_options(override.key_or_group)
-    plain = override.type is not None and not (override.is_add() or override.is_force_add() or override.is_delete())
-    return f"++{text}" if is_value and plain and not text.startswith(OWNED_BY_HYDRA) else text
-
-
-def _explained(error: Exception) -> str:
-    """What Hydra or OmegaConf say, with the key where they know it."""
-    if isinstance(error.__cause__, OmegaConfBaseException):
-        return f"{str(error).strip()}: {_explained(error.__cause__)}".removeprefix(": ")
-    if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key}: {str(error).splitlines()[0]}"
-    return str(error).strip()
+def _part(base: Base, top: str, values: tuple[Asked, ...]) -> Any:
+    """What stands under one key at the top of `base`, with values in it changed."""
+    part = OmegaConf.masked_copy(base.cfg(), [top])
+    OmegaConf.set_struct(part, True)
+    for value in values:
+        value.apply(part)
+    return resolved(part)[top]

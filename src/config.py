@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -31,8 +32,12 @@ GROUPS = {"dataset": 1, "augmentation": 0, "activation": 0, "norm": 0, "model": 
 """The groups that build something, in the order in which `conf/config.yaml` composes them, each with the number of
 positional arguments that the framework supplies to its builders."""
 
+SWEEP_KEYS = frozenset({"resume", "resume_anyway", "reuse", "dry_run", "retries", "on_failure", "cell_timeout_s"})
+"""Keys that say how a sweep is run; they are no part of any of its cells."""
+
 NOT_SCIENTIFIC = frozenset(
     {
+        *SWEEP_KEYS,
         *("device", "data_dir", "outputs_dir", "tracking"),
         *("dataset.path", "dataset.memory_budget_mb", "dataset.num_workers"),
         *("dataset.max_images", "dataset.max_image_mb", "dataset.max_total_mb"),
@@ -42,6 +47,9 @@ NOT_SCIENTIFIC = frozenset(
 
 The content of a data set is: its fingerprint stands for the path.
 """
+
+UNSPLIT = {"folds": 1, "fold": 0, "split_seed": 0}
+"""Neutral values of what draws a data set's splits; its files, images and classes do not depend on them."""
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
@@ -96,6 +104,13 @@ class Config(BaseModel):
     l2: NonNegativeFloat
     regularize_all: bool
     early_stopping: EarlyStopping
+    resume: Annotated[str, Field(min_length=1)] | None
+    resume_anyway: bool
+    reuse: bool
+    dry_run: bool
+    retries: NonNegativeInt
+    on_failure: Literal["continue", "stop"]
+    cell_timeout_s: PositiveFloat | None
     data_dir: PathFromText
     outputs_dir: PathFromText
     dataset: Part
@@ -222,7 +237,8 @@ def _impossible(config: Config) -> Iterator[str]:
         yield f"scheduler.warmup_epochs = {scheduler['warmup_epochs']:g}: must be below epochs = {config.epochs}"
     if config.optimizer.arguments().get("nesterov") and config.optimizer.arguments().get("momentum") == 0:
         yield "optimizer.nesterov = True: needs optimizer.momentum above 0, for example optimizer.momentum=0.9"
-    if problem := _network_problem(config.dataset, config.data_dir, config.activation, config.norm, config.model):
+    images = config.dataset.model_copy(update=UNSPLIT)
+    if problem := _network_problem(images, config.data_dir, config.activation, config.norm, config.model):
         yield problem
     if config.norm.target == "src.norm.BatchNorm" and config.batch_size == 1:
         yield (

@@ -1,20 +1,25 @@
 """What the terminal shows: the choices first, a line an epoch, the results last. In a log or a pipe, no epochs."""
 
-import traceback
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:  # keeps torch away from --help
+    from pathlib import Path
+
     from src.dataset import Dataset, Splits
     from src.fit.epoch import Epoch
+    from src.interrupt import Interrupt
     from src.sweep.cell import Cell
+    from src.sweep.estimate import Estimate
     from src.sweep.plan import Plan
     from src.sweep.result import Result
 
@@ -22,6 +27,15 @@ TRAINING_KEYS = (
     *("epochs", "batch_size", "seed", "precision"),
     *("label_smoothing", "clip_grad_norm", "l2", "regularize_all"),
 )
+
+PATIENCE_S = 1.0
+"""What takes longer shows how far it is."""
+
+MAX_LISTED = 20
+"""Of the cells, and of the values of a factor, that a dry run shows."""
+
+MAX_ROWS = 24
+"""Of a table of results."""
 
 CONSOLE = Console(highlight=False)
 if not CONSOLE.is_terminal:
@@ -46,7 +60,7 @@ def show_plan(sweep_id: str, plan: "Plan") -> None:
     _show_choices(plan.cells)
 
 
-def show_cell(cell: "Cell", source: "Dataset", splits: "Splits", device: object) -> None:
+def _show_cell(cell: "Cell", source: "Dataset", splits: "Splits", device: object) -> None:
     """A cell before its first step. The choices of a sweep's cells were shown with its plan."""
     if cell.sweep:
         CONSOLE.print(
@@ -77,62 +91,129 @@ def _row(heading: str, text: str) -> None:
     CONSOLE.print(f"  [dim]{heading:<12}[/] {escape(text)}", soft_wrap=True)
 
 
-def show_failure(cell: "Cell", error: Exception, *, with_traceback: bool) -> None:
-    """Why a cell failed, at once; the traceback only where the error is not of a kind that explains itself."""
-    text = "".join(traceback.format_exception(error)) if with_traceback else f"{type(error).__name__}: {error}"
-    show_error(f"{cell.name} failed. {text}")
+def show_failure(name: str, text: str) -> None:
+    """Why a cell failed, at once."""
+    show_error(f"{name} failed. {text}")
 
 
-class EpochLines:
-    """The progress of one cell: a bar while it runs, and a line for each epoch that stays."""
+class CellLines:
+    """The progress of a cell in this process: a bar while it runs, and a line for each epoch that stays.
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self.progress = progress
-        self.task = task
+    Where nobody looks, in a log or a pipe, epochs are not printed: they are in the cell's log and in MLflow.
+    """
 
-    def show(self, epoch: "Epoch", num_epochs: int) -> None:
-        self.progress.advance(self.task)
-        if epoch.number == 1:
-            self.progress.console.print(
+    def __init__(self, bar: Progress, interrupt: "Interrupt") -> None:
+        self.bar = bar
+        self.interrupt = interrupt
+        self.num_epochs = 0
+
+    def begun(self, cell: "Cell", source: "Dataset", splits: "Splits", place: object, num_done: int) -> None:
+        _show_cell(cell, source, splits, place)
+        if num_done:
+            _row("goes on", f"after epoch {num_done} of {cell.config.epochs}")
+        self.num_epochs = cell.config.epochs
+        self.task = self.bar.add_task("epochs", total=self.num_epochs, completed=num_done)
+        if CONSOLE.is_terminal:
+            self.bar.console.print(
                 "[dim]    epoch   train loss   accuracy   val loss   accuracy         lr   seconds[/]"
             )
-        self.progress.console.print(
-            f"  {f'{epoch.number}/{num_epochs}':>7}"
-            f"   {epoch.train_loss:>10.4f}   {epoch.train_accuracy:>8.2%}"
-            f"   {epoch.val_loss:>8.4f}   {epoch.val_accuracy:>8.2%}"
-            f"   {epoch.lr:>8.3g}   {epoch.epoch_s:>7.1f}"
-        )
 
+    def epoch_over(self, epoch: "Epoch") -> None:
+        self.bar.advance(self.task)
+        if CONSOLE.is_terminal:
+            self.bar.console.print(
+                f"  {f'{epoch.number}/{self.num_epochs}':>7}"
+                f"   {epoch.train_loss:>10.4f}   {epoch.train_accuracy:>8.2%}"
+                f"   {epoch.val_loss:>8.4f}   {epoch.val_accuracy:>8.2%}"
+                f"   {epoch.lr:>8.3g}   {epoch.epoch_s:>7.1f}"
+            )
 
-class NoLines:
-    """Epochs are in the log and in MLflow; where nobody looks they are not printed."""
+    def failed(self, cell: "Cell", text: str) -> None:
+        show_failure(cell.name, text)
 
-    def show(self, epoch: "Epoch", num_epochs: int) -> None:
-        pass
+    @property
+    def stop_requested(self) -> bool:
+        return self.interrupt.requested
 
 
 @contextmanager
-def epoch_lines(num_epochs: int) -> Iterator[EpochLines | NoLines]:
-    """A place for the epochs of one cell."""
-    if not CONSOLE.is_terminal:
-        yield NoLines()
-        return
+def following(interrupt: "Interrupt") -> Iterator[CellLines]:
+    """What shows the progress of cells that run in this process, and asks them to stop where `interrupt` was."""
     columns = (TextColumn("  training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=CONSOLE, transient=True) as progress:
-        yield EpochLines(progress, progress.add_task("epochs", total=num_epochs))
+    with Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal) as bar:
+        yield CellLines(bar, interrupt)
+
+
+@contextmanager
+def planning(num_arms: int) -> Iterator[Callable[[], None]]:
+    """What is called after each arm that was looked at; a bar shows how far that is, where it takes its time."""
+    columns = (TextColumn("planning"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal)
+    task = bar.add_task("arms", total=num_arms)
+    begun = time.monotonic()
+
+    def arm_over() -> None:
+        bar.advance(task)
+        if time.monotonic() - begun > PATIENCE_S:
+            bar.start()
+
+    try:
+        yield arm_over
+    finally:
+        bar.stop()
+
+
+def show_dry_run(plan: "Plan", states: Mapping[str, str], estimate: "Estimate") -> None:
+    """What a sweep would do, and how long that may take.
+
+    Args:
+        plan: the sweep's.
+        states: what would become of each cell, by its id.
+        estimate: of the cells that would be run.
+    """
+    counts = Counter(states[cell.id] for cell in plan.cells)
+    kinds = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+    CONSOLE.print(f"[bold]dry run[/]  {len(plan.cells):,} cell{'s'[: len(plan.cells) != 1]}: {escape(kinds)}")
+    for key, texts in plan.factors.items():
+        values = [text.removeprefix(f"{key}=") for text in texts]
+        CONSOLE.print(f"  {escape(key)} = {escape(', '.join(_cut(values)))}", soft_wrap=True)
+    if plan.num_duplicates:
+        CONSOLE.print(f"  {plan.num_duplicates:,} more are the same as one of these")
+    CONSOLE.print("what they share")
+    _show_choices(plan.cells)
+    table = Table("cell", "id", "", box=box.SIMPLE_HEAD, pad_edge=False)
+    for cell in plan.cells[:MAX_LISTED]:
+        table.add_row(escape(cell.name), cell.id, escape(states[cell.id]))
+    CONSOLE.print(table)
+    if more := len(plan.cells[MAX_LISTED:]):
+        CONSOLE.print(f"... and {more:,} more")
+    CONSOLE.print(f"estimated time: {estimate}", soft_wrap=True, markup=False)
+
+
+def _cut(values: Sequence[str]) -> list[str]:
+    """The first of many."""
+    more = len(values) - MAX_LISTED
+    return [*values[:MAX_LISTED], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+def show_standings(text: str, num_reused: int) -> None:
+    """What there is of a sweep's cells before it runs, in one line."""
+    reused = f" ({num_reused} of them in other sweeps)" if num_reused else ""
+    CONSOLE.print(text + reused)
 
 
 def show_results(results: Sequence["Result"]) -> None:
-    """One row a cell; the one that validation prefers is marked."""
+    """One row a cell; the one that validation prefers is marked. Of many, the best and those that failed."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("cell", overflow="fold")
     for heading in ("val acc", "test acc (95% interval)", "epoch", "params", "s"):
         table.add_column(heading, justify="right", no_wrap=True)
     finished = [result for result in results if result.finished]
     winner = max(finished, key=lambda r: (r.val_accuracy, -r.val_loss), default=None) if len(results) > 1 else None
-    for result in results:
+    shown = results if len(results) <= MAX_ROWS else _best(results)
+    for result in shown:
         if not result.finished:
-            table.add_row(escape(result.name), "[red]failed[/]")
+            table.add_row(escape(result.name), f"[red]{result.status}[/]")
             continue
         low, high = result.test_accuracy_low, result.test_accuracy_high
         table.add_row(
@@ -146,10 +227,33 @@ def show_results(results: Sequence["Result"]) -> None:
         )
     CONSOLE.print()
     CONSOLE.print(table)
+    if len(shown) < len(results):
+        CONSOLE.print(f"These are the best by validation; all {len(results):,} are in the report.")
     if winner:
         CONSOLE.print(
             "* highest validation accuracy. The intervals say what other test images would change, not other seeds."
         )
+
+
+def _best(results: Sequence["Result"]) -> list["Result"]:
+    """The cells that validation prefers, and those that did not finish."""
+    best = sorted((r for r in results if r.finished), key=lambda r: (-r.val_accuracy, r.val_loss))
+    return best[:MAX_ROWS] + [r for r in results if not r.finished][:MAX_ROWS]
+
+
+def show_unfinished(num_missing: int, num_failed: int, sweep_id: str) -> None:
+    """What is left of a sweep, and how to go on with it."""
+    left = [f"{num_missing} not finished"] * bool(num_missing) + [f"{num_failed} failed"] * bool(num_failed)
+    if left:
+        CONSOLE.print(f"\n{', '.join(left)}: the same command with resume={sweep_id} goes on with them.")
+
+
+def show_answer(sentences: Sequence[str], page: "Path") -> None:
+    """What a sweep came to, and the report that says the rest."""
+    CONSOLE.print()
+    for sentence in sentences:
+        CONSOLE.print(sentence, markup=False)
+    CONSOLE.print(f"The report: {page}", soft_wrap=True, markup=False)
 
 
 def show_view(command: str | None, link: str) -> None:

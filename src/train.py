@@ -11,9 +11,11 @@ once.
 """
 
 import logging
+import signal
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -23,31 +25,36 @@ from omegaconf import DictConfig
 from src import terminal
 from src.command_line import checked_arguments
 from src.compose import CONF, Composed
+from src.interrupt import Interrupt, Interrupted
 
 if TYPE_CHECKING:
-    from src.fit.epoch import Epoch
+    from src.fit.checkpoint import Past
     from src.fit.loop import Training
+    from src.progress import Progress
     from src.sweep.cell import Cell
     from src.sweep.result import Result
     from src.tracking.run import Run
 
 log = logging.getLogger(__name__)
 
-BEST = "best.pt"
 
-
-def train(cell: "Cell", folder: Path) -> "Result":
+def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
     """Train the cell and record it, from the data to the verdict of the test split.
+
+    It goes on from the checkpoint of an interrupted attempt, where the folder holds one.
 
     Args:
         cell: what to train.
         folder: the cell's own; its checkpoints, log and result are written there.
+        progress: is told of every epoch, and may ask to stop after it.
 
     Raises:
         DataError: where the data set cannot be read or split.
         WeightsError: where weights to begin with cannot be had.
+        CheckpointError: where the checkpoint to go on from cannot be used.
         NonFiniteLossError: where training diverged.
         NonFiniteOutputError: where the network's outputs did, after training.
+        Interrupted: where it was asked to stop.
     """
     import numpy as np
     from torch import nn
@@ -71,24 +78,28 @@ def train(cell: "Cell", folder: Path) -> "Result":
         normalize = Normalize(splits.mean, splits.std).to(place)
         model = build(config, source.shape, len(source.class_names), place)
         training = Training(model, splits.train.to(place), splits.val.to(place), normalize, config)
-        terminal.show_cell(cell, source, splits, place)
         run.log_setup(source, splits, summary.layers(model, source.shape), place)
         run.log_batch(*training.first_batch(), source.class_names)
 
-        statistics = {"mean": list(splits.mean), "std": list(splits.std)}
-        facts = {"cell": cell.id, "config": cell.raw, "classes": list(source.class_names), **statistics}
-        history, best = _fit(training, run, facts)
+        past = checkpoint.go_on(folder, training)
+        progress.begun(cell, source, splits, place, training.num_done)
+        _fit(training, past, run, progress)
 
-        model.load_state_dict(checkpoint.load(folder / BEST)["model"])
+        best = past.best
+        statistics = {"mean": list(splits.mean), "std": list(splits.std)}
+        measured = {"epoch": best.number, "val_loss": best.val_loss, "val_accuracy": best.val_accuracy}
+        facts = {"cell": cell.id, "config": cell.raw, "classes": list(source.class_names), **statistics, **measured}
+        checkpoint.save(folder / checkpoint.BEST, {"model": past.weights, **facts})
+        model.load_state_dict(past.weights)
         test = splits.test.to(place)
         evaluation = evaluate(predict(model, test, normalize, config), test.labels)
-        run.log_checkpoint(folder / BEST)
-        run.log_result(history, best, evaluation, source.class_names, splits.test)
+        run.log_checkpoint(folder / checkpoint.BEST)
+        run.log_result(past.epochs, best, evaluation, source.class_names, splits.test)
         run.log_model(portable(nn.Sequential(normalize, model)), np.zeros((2, *source.shape), dtype=np.float32))
         return Result(
             cell=cell.id,
             name=cell.name,
-            reason=None,
+            status="finished",
             run_id=run.id,
             best_epoch=best.number,
             val_loss=best.val_loss,
@@ -97,51 +108,101 @@ def train(cell: "Cell", folder: Path) -> "Result":
             test_accuracy_low=evaluation.accuracy_low,
             test_accuracy_high=evaluation.accuracy_high,
             num_parameters=summary.num_parameters(model),
-            seconds=sum(epoch.epoch_s for epoch in history),
+            seconds=sum(epoch.epoch_s for epoch in past.epochs),
         )
 
 
-def _fit(training: "Training", run: "Run", facts: dict[str, Any]) -> tuple[list["Epoch"], "Epoch"]:
-    """Train to the last epoch, or until none is better; the best one's weights are kept, with `facts`, in `BEST`.
+def _fit(training: "Training", past: "Past", run: "Run", progress: "Progress") -> None:
+    """Train to the last epoch, or until none is better. Every epoch is kept before it is recorded.
 
-    Returns: all epochs, and the best.
+    Whatever stops the process, an epoch that is in the records is so in the checkpoint too, and is not trained again.
     """
     from src.fit import checkpoint
-    from src.fit.early_stopping import BestEpoch
 
-    history, watch = [], BestEpoch(training.config.early_stopping)
-    with terminal.epoch_lines(training.config.epochs) as lines:
-        for epoch in training.epochs():
-            history.append(epoch)
-            if watch.improves(epoch):
-                measured = {"epoch": epoch.number, "val_loss": epoch.val_loss, "val_accuracy": epoch.val_accuracy}
-                checkpoint.save(run.folder / BEST, training.model, {**facts, **measured})
-            run.log_epoch(epoch)
-            lines.show(epoch, training.config.epochs)
-            log.info(epoch)
-            if watch.exhausted:
-                break
-    assert watch.best is not None
-    return history, watch.best
+    run.log_epochs(past.epochs)  # the last of them may have been kept and not yet recorded
+    if past.watch.exhausted:
+        return
+    for epoch in training.epochs():
+        past.add(epoch, training.model)
+        checkpoint.save_last(run.folder, training, past)
+        run.log_epochs([epoch])
+        progress.epoch_over(epoch)
+        log.info(epoch)
+        if past.watch.exhausted or epoch.number == training.config.epochs:
+            return
+        if progress.stop_requested:
+            raise Interrupted(f"after epoch {epoch.number} of {training.config.epochs}")
+
+
+def record(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
+    """Train the cell, and leave its outcome in its folder, whichever it is. One process at a time does.
+
+    Returns: the outcome; of an earlier attempt, where that finished while this one waited for the folder.
+    """
+    from filelock import FileLock
+
+    from src.fit.checkpoint import LAST
+    from src.sweep.result import Result
+
+    with FileLock(folder / ".lock"):  # an attempt that was left behind may still be at work
+        if (left := Result.of(folder)) is not None and left.finished:
+            return left
+        Result.remove(folder)
+        result = _outcome(cell, folder, progress)
+        result.save(folder)
+        if result.finished:
+            (folder / LAST).unlink(missing_ok=True)
+    return result
+
+
+def _outcome(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
+    """Train the cell; a failure is told, logged, and an outcome like another."""
+    from src.dataset import DataError
+    from src.fit.checkpoint import CheckpointError
+    from src.fit.evaluate import NonFiniteOutputError
+    from src.fit.loop import NonFiniteLossError
+    from src.model.weights import WeightsError
+    from src.sweep.result import Result
+
+    explained = DataError | WeightsError | CheckpointError | NonFiniteLossError | NonFiniteOutputError
+    try:
+        return train(cell, folder, progress)
+    except Interrupted as stop:
+        log.info("interrupted %s", stop)
+        return Result(cell.id, cell.name, "interrupted", f"interrupted {stop}")
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        log.info("failed: %s", error, exc_info=not isinstance(error, explained))
+        text = reason if isinstance(error, explained) else "".join(traceback.format_exception(error))
+        progress.failed(cell, text)
+        return Result(cell.id, cell.name, "failed", reason)
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def job(cfg: DictConfig) -> None:
-    """One cell, as Hydra runs it: a sweep's, which the sweeper has frozen into the folder, or a single one."""
+    """One cell, as Hydra runs it: a sweep's, which the sweeper has frozen into the folder, or a single one.
+
+    Raises:
+        KeyboardInterrupt: where a cell of a sweep was interrupted: the launcher is to start no other.
+    """
     from src.sweep.cell import Cell
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
-    cell = Cell.thaw(folder) if hydra_cfg.mode == RunMode.MULTIRUN else None
-    if cell is not None:
-        record(cell, folder)
-        return
-    composed = Composed.of(cfg, hydra_cfg.runtime.choices)
-    source = composed.config.dataset.build(composed.config.data_dir)
-    single = Cell.of(composed, hydra_cfg.overrides.task, source.fingerprint)
-    try:
-        result = record(single, folder)
-    except Exception:  # record has shown it
+    planned = Cell.thaw(folder) if hydra_cfg.mode == RunMode.MULTIRUN else None
+    with Interrupt.on_signals() as interrupt, terminal.following(interrupt) as progress:
+        if planned is not None:
+            if not _given_up(planned, folder) and record(planned, folder, progress).status == "interrupted":
+                raise KeyboardInterrupt
+            return
+        composed = Composed.of(cfg, hydra_cfg.runtime.choices)
+        source = composed.config.dataset.build(composed.config.data_dir)
+        single = Cell.of(composed, hydra_cfg.overrides.task, source.fingerprint)
+        result = record(single, folder, progress)
+    if result.status == "interrupted":
+        terminal.show_error(f"{single.name} was {result.reason}; what it had learned is in {folder}")
+        sys.exit(interrupt.exit_code)
+    if not result.finished:
         sys.exit(1)
     from src.tracking.view import show_runs
 
@@ -149,30 +210,22 @@ def job(cfg: DictConfig) -> None:
     show_runs(single.config, sweep=None)
 
 
-def record(cell: "Cell", folder: Path) -> "Result":
-    """Train the cell, and leave its outcome in its folder, whichever it is."""
-    from src.dataset import DataError
-    from src.fit.evaluate import NonFiniteOutputError
-    from src.fit.loop import NonFiniteLossError
-    from src.model.weights import WeightsError
+def _given_up(cell: "Cell", folder: Path) -> bool:
+    """Whether a cell of the sweep has failed, and no other is to be started. For launchers that do not know that."""
     from src.sweep.result import Result
 
-    try:
-        result = train(cell, folder)
-    except Exception as error:
-        expected = isinstance(error, DataError | WeightsError | NonFiniteLossError | NonFiniteOutputError)
-        log.info("failed: %s", error, exc_info=not expected)
-        Result(cell.id, cell.name, reason=f"{type(error).__name__}: {error}").save(folder)
-        terminal.show_failure(cell, error, with_traceback=not expected)
-        raise
-    result.save(folder)
-    return result
+    if cell.config.on_failure == "continue":
+        return False
+    return any(result.status == "failed" for other in folder.parent.iterdir() if (result := Result.of(other)))
 
 
 def main() -> None:
     """The command line."""
     sys.argv[1:] = checked_arguments(sys.argv[1:])
-    job()
+    try:
+        job()
+    except KeyboardInterrupt:  # the second one, or outside of a cell
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

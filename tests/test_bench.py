@@ -2,8 +2,13 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from src.dataset import Shape
+from src.model import build
 from tests.bench import overhead
+from tests.bench.notebook import network
+from tests.conftest import config_of
 
 
 @pytest.mark.fashion
@@ -16,6 +21,14 @@ def test_the_three_loops_of_the_benchmark_run_on_as_many_images():
 
 
 def test_the_overhead_is_that_of_the_command_in_the_readme():
-    wall_s, train_s, num_cells = overhead.sweep_s("model=cnn", "epochs=1", "dataset.image_size=8")
-    assert num_cells == 1
-    assert 0 < train_s < wall_s
+    cost = overhead.sweep("model=cnn", "epochs=1", "dataset.image_size=8")
+    assert cost.num_cells == 1
+    assert 0 < cost.train_s < cost.wall_s
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_notebook_trains_the_networks_of_the_configurations(batch_norm):
+    config = config_of("model=cnn_batch" if batch_norm else "model=cnn", "dataset.image_size=16")
+    ours = build(config, Shape(1, 16, 16), 10, torch.device("cpu"))
+    shapes = [parameter.shape for parameter in ours.parameters()]
+    assert [parameter.shape for parameter in network(batch_norm).parameters()] == shapes

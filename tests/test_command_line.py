@@ -83,6 +83,35 @@ def test_several_values_without_a_sweep_say_how_to_sweep(capsys):
     assert "model=cnn,cnn_batch: several values need a sweep; add -m" in refusal(capsys, "model=cnn,cnn_batch")
 
 
+@pytest.mark.parametrize("override", ["resume=last", "retries=2", "dry_run=false"])
+def test_a_single_cell_is_not_told_how_a_sweep_is_run(capsys, override):
+    assert f"{override}: belongs to a sweep; add -m" in refusal(capsys, override)
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]])
+def test_a_grid_in_an_override_needs_quotes(capsys, mode):
+    blocks = "hydra.sweeper.blocks=[{seed: range(3)}]"
+    assert f"{blocks}: what sweeps in it has to be in quotes" in refusal(capsys, *mode, blocks)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "problem"),
+    [
+        ("[]", "hydra.sweeper.blocks = []: must be a list of grids"),
+        ("[{model: 'cnn,cnnn'}, {seed: '1,2'}]", "model=cnnn: there is no such choice. Did you mean cnn?"),
+    ],
+)
+def test_wrong_blocks_exit_with_2_and_write_nothing(command_line, tmp_path, blocks, problem):
+    done = command_line("-m", f"outputs_dir={tmp_path}/outputs", f"hydra.sweeper.blocks={blocks}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert problem in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_value_is_a_value_in_a_sweep_too():
+    assert checked_arguments(["-m", "tracking.experiment="]) == ["-m", "tracking.experiment=choice('')"]
+
+
 def test_a_sweep_folder_of_ones_own_is_refused(capsys):
     assert "set outputs_dir=... instead" in refusal(capsys, "-m", "hydra.sweep.dir=x", "seed=0,1")
 

@@ -75,7 +75,7 @@ def test_both_cells_finish_under_one_parent_named_by_what_varies(sweep):
     assert parent.info.status == "FINISHED"
     assert parent.info.run_name == "sweep of model"
     assert parent.data.params == {"model": "cnn, cnn_batch"}
-    assert "| model=cnn_batch |" in parent.data.tags["mlflow.note.content"]
+    assert "cnn\\_batch" in parent.data.tags["mlflow.note.content"]
     for run in sweep.cells.values():
         assert run.info.status == "FINISHED"
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id

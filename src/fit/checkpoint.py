@@ -1,21 +1,59 @@
 """Checkpoints: tensors and plain containers, so that loading one runs no code.
 
-`best.pt` is the network as validation preferred it, with what is needed to use it again.
+`last.pt` is all that a cell needs to go on after an epoch as if it had never been stopped; it is written after every
+epoch and gone when the cell has finished. `best.pt` is the network as validation preferred it, with what is needed to
+use it again.
 """
 
+import pickle
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from src.files import write_whole
+from src.fit.early_stopping import BestEpoch
+from src.fit.epoch import Epoch
+from src.fit.loop import Training
+
+BEST = "best.pt"
+LAST = "last.pt"
 
 
-def save(path: Path, model: nn.Module, facts: dict[str, Any]) -> None:
-    """Write the weights, on the CPU, and `facts`, made of plain containers, numbers and text."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_whole(path, lambda file: torch.save({"model": weights, **facts}, file))
+class CheckpointError(Exception):
+    """A checkpoint is there, and cannot be gone on from."""
+
+
+@dataclass
+class Past:
+    """What lies behind a cell: its epochs, which of them is the best, and the weights that it left."""
+
+    watch: BestEpoch
+    epochs: list[Epoch] = field(default_factory=list)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, epoch: Epoch, model: nn.Module) -> None:
+        """One more epoch; `model` is as it left it."""
+        self.epochs.append(epoch)
+        if self.watch.improves(epoch):
+            self.weights = weights(model)
+
+    @property
+    def best(self) -> Epoch:
+        assert self.watch.best is not None, "there is no epoch yet"
+        return self.watch.best
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the weights, on the CPU."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()}
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors, plain containers, numbers and text."""
+    write_whole(path, lambda file: torch.save(content, file))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -26,3 +64,33 @@ def load(path: Path) -> dict[str, Any]:
     """
     checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return checkpoint
+
+
+def save_last(folder: Path, training: Training, past: Past) -> None:
+    """Write `last.pt`. The best weights are in it too: two files could differ, one is old or new."""
+    epochs = [asdict(epoch) for epoch in past.epochs]
+    save(folder / LAST, {"training": training.state_dict(), "epochs": epochs, "best": past.weights})
+
+
+def go_on(folder: Path, training: Training) -> Past:
+    """Bring `training` to where `last.pt` left it, or leave it at its beginning where there is none.
+
+    Raises:
+        CheckpointError: where there is one, and it cannot be read or belongs to another network or optimizer.
+    """
+    past = Past(BestEpoch(training.config.early_stopping))
+    if not (folder / LAST).exists():
+        return past
+    try:
+        last = load(folder / LAST)
+        training.load_state_dict(last["training"])
+        past.epochs = [Epoch(**epoch) for epoch in last["epochs"]]
+        past.weights = last["best"]
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{folder / LAST}: cannot go on from this checkpoint ({reason}). Remove it to begin the cell anew."
+        ) from error
+    for epoch in past.epochs:
+        past.watch.improves(epoch)
+    return past

@@ -1,6 +1,7 @@
 """The device that a cell runs on, and what makes its run repeat."""
 
 import torch
+from torch import Tensor
 
 from src.config import Config
 
@@ -19,3 +20,22 @@ def make_repeatable(config: Config) -> None:
     torch.use_deterministic_algorithms(config.deterministic)
     torch.backends.cudnn.deterministic = config.deterministic
     torch.backends.cudnn.benchmark = not config.deterministic
+
+
+def random_state(place: torch.device) -> dict[str, Tensor]:
+    """The states of torch's own generators, of the CPU and of `place`: uint8, by the kind of device."""
+    states = {"cpu": torch.get_rng_state()}
+    if place.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(place)
+    if place.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_state(states: dict[str, Tensor], place: torch.device) -> None:
+    """Let torch's generators go on from there; one whose kind of device is another one now keeps its own state."""
+    torch.set_rng_state(states["cpu"])
+    if place.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], place)
+    if place.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])

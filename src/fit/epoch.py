@@ -15,6 +15,8 @@ class Epoch:
         val_loss, val_accuracy: after the epoch, without label smoothing.
         lr: the learning rate of the epoch's first step.
         epoch_s: seconds of training and validation together.
+        ended_ms: when it ended, in milliseconds since 1970. Whoever records it takes this as its time, so that an epoch
+            recorded twice, before and after an interruption, is one and the same record.
     """
 
     number: int
@@ -25,3 +27,4 @@ class Epoch:
     val_accuracy: float
     lr: float
     epoch_s: float
+    ended_ms: int

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from src.augmentation import Augmentation
 from src.config import Config
 from src.dataset import Images
+from src.fit import device
 from src.fit.batches import Normalize, batches, epoch_generator, epoch_order, pixels
 from src.fit.epoch import Epoch
 from src.fit.regularize import parameter_groups, penalty, weights
@@ -52,14 +53,15 @@ class Training:
         self.optimizer: torch.optim.Optimizer = config.optimizer.build(parameter_groups(model, config.regularize_all))
         steps_per_epoch = len(batches(torch.arange(len(train)), config.batch_size))
         self.schedule: Schedule = config.scheduler.build(self.optimizer, config.epochs, steps_per_epoch)
+        self.num_done = 0
 
     def epochs(self) -> Iterator[Epoch]:
-        """Train, and give each epoch's measurements when it is over.
+        """Train what is left of the epochs, and give each one's measurements when it is over.
 
         Raises:
             NonFiniteLossError: at the end of the epoch in which it happened.
         """
-        for number in range(1, self.config.epochs + 1):
+        for number in range(self.num_done + 1, self.config.epochs + 1):
             started = time.perf_counter()
             lr = self.lr
             order = epoch_order(len(self.train), self.config.seed, number).to(self.train.device)
@@ -68,7 +70,31 @@ class Training:
             val_loss = F.cross_entropy(logits_NK, self.val.labels).item()
             val_accuracy = (logits_NK.argmax(1) == self.val.labels).double().mean().item()
             self.schedule.after_epoch(val_loss)
-            yield Epoch(number, *sums, val_loss, val_accuracy, lr, time.perf_counter() - started)
+            self.num_done = number
+            epoch_s, ended_ms = time.perf_counter() - started, int(time.time() * 1000)
+            yield Epoch(number, *sums, val_loss, val_accuracy, lr, epoch_s, ended_ms)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain containers, enough to go on after the epochs so far as if never stopped.
+
+        The order of the batches and the augmentation are drawn anew in every epoch; dropout draws from torch's own
+        generators, whose states belong to it.
+        """
+        return {
+            "num_done": self.num_done,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": device.random_state(self.train.device),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there. The generators are set too, so that nothing may draw from them in between."""
+        self.num_done = state["num_done"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        device.set_random_state(state["random"], self.train.device)
 
     def first_batch(self) -> tuple[Tensor, Tensor]:
         """What the first step will see, before normalisation: float32 in [0, 1], n x C x H x W, and labels, n."""
@@ -86,16 +112,16 @@ class Training:
 
     def _train(self, steps: list[Tensor], epoch: int) -> "_Means":
         """One pass over the training images."""
-        config, device = self.config, self.train.device
-        losses, penalties = torch.zeros(2, len(steps), device=device).unbind()
-        num_correct = torch.zeros((), dtype=torch.int64, device=device)
+        config, place = self.config, self.train.device
+        losses, penalties = torch.zeros(2, len(steps), device=place).unbind()
+        num_correct = torch.zeros((), dtype=torch.int64, device=place)
         draws = self._draws(epoch)
         rates = []
         self.model.train()
         for step, (images_NCHW, labels_N) in enumerate(self.train.batches(steps)):
             rates.append(self.lr)
             inputs_NCHW = self.normalize(self.augmentation(pixels(images_NCHW), draws))
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            with torch.autocast(place.type, torch.bfloat16, enabled=config.precision == "bf16"):
                 logits_NK = self.forward(inputs_NCHW)
                 loss = F.cross_entropy(logits_NK, labels_N, label_smoothing=config.label_smoothing)
             losses[step] = loss.detach()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,18 +11,27 @@ from typing import Any, Self
 from src.compose import Composed
 from src.config import Config, is_scientific
 from src.files import write_text
+from src.overrides import OWNED_BY_HYDRA
 
 PLAN_FILE = "cell.json"
 
 
 @dataclass(frozen=True)
 class SweepContext:
-    """What a cell knows of its sweep: the id, the parent run in MLflow, and its own place among the cells, from 1."""
+    """What a cell knows of its sweep.
+
+    Attributes:
+        id: the sweep's.
+        parent_run_id: the run in MLflow that the cells' runs are nested under.
+        position: the cell's place among the cells, from 1.
+        run_id: of the run that the cell was begun in, where it was; it is gone on with.
+    """
 
     id: str
     parent_run_id: str
     position: int
     num_cells: int
+    run_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,7 @@ class Cell:
         id: 12 hexadecimal digits, a digest of what can change the result: the scientific part of the configuration and
             the content of the data set.
         name: what varies in it, as in `model=cnn_batch seed=1`.
+        levels: the same as a mapping, `{"model": "cnn_batch", "seed": "1"}`: its value of each factor of the sweep.
         overrides: the command line that makes it.
         choices: of the groups, as in `{"model": "cnn_batch"}`.
         fingerprint: of the data set's content.
@@ -42,6 +53,7 @@ class Cell:
 
     id: str
     name: str
+    levels: dict[str, str]
     overrides: tuple[str, ...]
     choices: dict[str, str]
     fingerprint: str
@@ -55,10 +67,19 @@ class Cell:
 
         It is named by what is `varied`; where that is nothing, by all that was overridden, or else by its network.
         """
-        science = [text for text in overrides if is_scientific(text.lstrip("+~").split("=")[0])]
+        ours = [text for text in overrides if not text.startswith(OWNED_BY_HYDRA)]
+        science = [text for text in ours if is_scientific(text.lstrip("+~").split("=")[0])]
         name = " ".join(varied or science) or f"model={composed.choices['model']}"
+        levels = dict(text.split("=", 1) for text in varied)
         cell_id = identity(composed.config, fingerprint)
-        return cls(cell_id, name, tuple(overrides), composed.choices, fingerprint, composed.raw, composed.config)
+        return cls(
+            cell_id, name, levels, tuple(overrides), composed.choices, fingerprint, composed.raw, composed.config
+        )
+
+    @property
+    def command(self) -> str:
+        """What trains the cell by itself."""
+        return shlex.join(["python", "-m", "src.train", *self.overrides])
 
     def freeze(self, folder: Path) -> None:
         """Write the cell down, so that editing `conf/` later cannot change it."""

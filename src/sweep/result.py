@@ -3,26 +3,30 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from src.files import write_text
 
 RESULT_FILE = "result.json"
 
+Status = Literal["finished", "failed", "interrupted"]
+
 
 @dataclass(frozen=True)
 class Result:
-    """A cell's outcome. The numbers of a cell that failed are not there.
+    """A cell's outcome. The numbers are those of a finished cell.
 
     Attributes:
-        reason: why it failed, else None.
+        status: interrupted: it was asked to stop, and can be gone on with.
+        reason: why it failed or was interrupted, else None.
         run_id: MLflow's.
         seconds: of training and validation, all epochs.
     """
 
     cell: str
     name: str
-    reason: str | None
+    status: Status
+    reason: str | None = None
     run_id: str | None = None
     best_epoch: int = 0
     val_loss: float = float("nan")
@@ -35,10 +39,15 @@ class Result:
 
     @property
     def finished(self) -> bool:
-        return self.reason is None
+        return self.status == "finished"
 
     def save(self, folder: Path) -> None:
         write_text(folder / RESULT_FILE, json.dumps(asdict(self), indent=2))
+
+    @staticmethod
+    def remove(folder: Path) -> None:
+        """Forget the outcome of an earlier attempt."""
+        (folder / RESULT_FILE).unlink(missing_ok=True)
 
     @classmethod
     def of(cls, folder: Path) -> Self | None:

@@ -1,48 +1,223 @@
-"""A planned sweep, run: every cell is frozen into its folder and handed to a launcher, and the results summed up."""
+"""A planned sweep, run: what is missing of it is handed to a launcher, and the whole is summed up, however it ended."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from src import terminal
+from src.command_line import typed
 from src.compose import unique_id
+from src.interrupt import Interrupt
+from src.problems import ConfigError
+from src.report import Report, write_report
+from src.sweep import frozen
 from src.sweep.cell import Cell, SweepContext
+from src.sweep.frozen import FrozenPlan
 from src.sweep.plan import Plan
-from src.sweep.result import Result
+from src.sweep.result import Result, Status
+from src.sweep.standing import Standing, in_words
+from src.tracking import records
+from src.tracking import sweep as runs
+from src.tracking.store import Store, open_store
+from src.tracking.view import show_runs
 
 Launch = Callable[[Sequence[Sequence[str]]], object]
 """What runs the jobs, each given as its list of overrides, and comes back when all of them are over."""
 
+SOME_FAILED = 1
 
-def run_sweep(plan: Plan, launch: Launch) -> bool:
-    """Run the cells of `plan`. Returns whether all of them finished; whatever failed has been shown."""
-    from src.tracking.store import open_store
-    from src.tracking.sweep import log_summary, open_sweep
-    from src.tracking.view import show_runs
 
-    config = plan.cells[0].config  # the store is the same for all: it cannot be swept
-    sweep_id = unique_id()
-    folder = config.outputs_dir.resolve() / "sweeps" / sweep_id
+def run_sweep(plan: Plan, launch: Launch) -> int:
+    """Run what is missing of the cells of `plan`. Whatever failed has been shown. Returns the exit code.
+
+    Raises:
+        ConfigError: where a sweep is to be resumed that is not there, is running, or rests on what has changed.
+    """
+    config = plan.cells[0].config  # what is read from it is the same for all: it cannot be swept
+    sweep_id = frozen.find(config.outputs_dir, config.resume) if config.resume else unique_id()
+    folder = frozen.folder_of(config.outputs_dir) / sweep_id
+    planned = FrozenPlan.of(plan, sweep_id, typed())
+    if config.resume:
+        planned = _resumed(FrozenPlan.load(folder), planned, anyway=config.resume_anyway)
+    if config.dry_run:
+        # DRY RUN
+        return 0
     terminal.show_plan(sweep_id, plan)
-    store = open_store(config)
-    with open_sweep(store, sweep_id, plan) as parent_run_id:
-        jobs = []
-        for position, cell in enumerate(plan.cells, start=1):
-            context = SweepContext(sweep_id, parent_run_id, position, len(plan.cells))
-            replace(cell, sweep=context).freeze(folder / cell.id)
-            jobs.append([*cell.overrides, *folder_overrides(folder, cell.id)])
-        launch(jobs)
-        results = [Result.of(folder / cell.id) or _vanished(cell) for cell in plan.cells]
-        log_summary(store, parent_run_id, results)
-    terminal.show_results(results)
+    with _alone(folder), Interrupt.on_signals() as interrupt:
+        planned.save(folder)
+        store = open_store(config)
+        sweep = Sweep(plan.cells, folder, store, runs.begin(store, planned))
+        status = "FAILED"
+        try:
+            sweep.take_stock(reuse=config.reuse)
+            try:
+                sweep.run(launch, interrupt)
+                status = "FINISHED" if sweep.all_finished else "FAILED"
+            except KeyboardInterrupt:
+                status = "KILLED"
+            sweep.close(interrupted=status == "KILLED")
+            written = _summed_up(sweep)
+        finally:
+            runs.end(store, sweep.parent_run_id, status)
+    terminal.show_results(sweep.results)
+    terminal.show_unfinished(sweep.num_missing, sweep.num_failed, sweep_id)
+    if written is not None:
+        terminal.show_answer(written.summary.answer, written.page)
     show_runs(config, sweep_id)
-    return all(result.finished for result in results)
+    return interrupt.exit_code if status == "KILLED" else 0 if status == "FINISHED" else SOME_FAILED
 
 
-def _vanished(cell: Cell) -> Result:
-    return Result(cell.id, cell.name, reason="the job ended without leaving a result")
+@dataclass(frozen=True)
+class Sweep:
+    """The cells that are asked for, and what has become of them.
+
+    Attributes:
+        cells: in the order of the plan.
+        folder: the sweep's own; each cell has one in it, named by its id.
+        store: where it is recorded.
+        parent_run_id: of its run there.
+    """
+
+    cells: tuple[Cell, ...]
+    folder: Path
+    store: Store
+    parent_run_id: str
+
+    @property
+    def results(self) -> list[Result]:
+        """The outcomes that there are."""
+        found = (Result.of(self.folder / cell.id) for cell in self.cells)
+        return [result for result in found if result is not None]
+
+    @property
+    def all_finished(self) -> bool:
+        return sum(result.finished for result in self.results) == len(self.cells)
+
+    @property
+    def num_failed(self) -> int:
+        return sum(result.status == "failed" for result in self.results)
+
+    @property
+    def num_missing(self) -> int:
+        """How many cells were not run, or interrupted."""
+        return len(self.cells) - self.num_failed - sum(result.finished for result in self.results)
+
+    def take_stock(self, *, reuse: bool) -> None:
+        """Look what is there of the cells, and say so; with `reuse` also in all other sweeps."""
+        standings = [Standing.of(self.folder / cell.id) for cell in self.cells]
+        missing = [c.id for c, s in zip(self.cells, standings, strict=True) if s is not Standing.FINISHED]
+        taken = runs.finished(self.store, missing) if reuse and missing else {}
+        for cell in self.cells:
+            if run := taken.get(cell.id):
+                runs.result_of(run, cell.name).save(self.folder / cell.id)
+        terminal.show_standings(in_words(Standing.of(self.folder / cell.id) for cell in self.cells), len(taken))
+
+    def run(self, launch: Launch, interrupt: Interrupt) -> None:
+        """Launch what has not finished, and what failed again, as often as `retries` says.
+
+        Raises:
+            KeyboardInterrupt: where the user, or the machine, asked to stop.
+        """
+        config = self.cells[0].config
+        attempts: Counter[str] = Counter()
+        while waiting := self._waiting(attempts):
+            if interrupt.requested:
+                raise KeyboardInterrupt
+            launch(self._jobs(waiting))
+            ended = [cell.id for cell in waiting if Result.of(self.folder / cell.id) is not None]
+            attempts.update(ended)
+            given_up = any(not r.finished and attempts[r.cell] > config.retries for r in self.results)
+            if not ended or (given_up and config.on_failure == "stop"):
+                return
+
+    def _waiting(self, attempts: Counter[str]) -> list[Cell]:
+        """The cells without an outcome, and those that failed and have an attempt left."""
+        outcomes = {result.cell: result for result in self.results}
+        return [
+            cell
+            for cell in self.cells
+            if (outcome := outcomes.get(cell.id)) is None
+            or (not outcome.finished and attempts[cell.id] <= cell.config.retries)
+        ]
+
+    def _jobs(self, waiting: Sequence[Cell]) -> list[list[str]]:
+        """The jobs of these cells, each frozen into its folder, with the run that it was begun in."""
+        begun = runs.begun(self.store, self.folder.name)
+        jobs = []
+        for cell in waiting:
+            run = begun.get(cell.id)
+            place = SweepContext(
+                id=self.folder.name,
+                parent_run_id=self.parent_run_id,
+                position=self.cells.index(cell) + 1,
+                num_cells=len(self.cells),
+                run_id=run.info.run_id if run else None,
+            )
+            Result.remove(self.folder / cell.id)
+            replace(cell, sweep=place).freeze(self.folder / cell.id)
+            jobs.append([*cell.overrides, *folder_overrides(self.folder, cell.id)])
+        return jobs
+
+    def close(self, *, interrupted: bool) -> None:
+        """End the runs of cells whose processes are gone without a word, so that none stays RUNNING."""
+        names = {cell.id: cell.name for cell in self.cells}
+        for cell_id, run in runs.begun(self.store, self.folder.name).items():
+            if run.info.status != "RUNNING":
+                continue
+            reason = "interrupted at once" if interrupted else "its process ended without leaving a result"
+            runs.close(self.store, run, "KILLED" if interrupted else "FAILED", reason)
+            if cell_id in names and Result.of(self.folder / cell_id) is None:
+                status: Status = "interrupted" if interrupted else "failed"
+                Result(cell_id, names[cell_id], status, reason, run.info.run_id).save(self.folder / cell_id)
+
+
+def _summed_up(sweep: Sweep) -> Report | None:
+    """The report, written and kept with the sweep's run. Whatever hinders it, what the sweep has found stays found."""
+    try:
+        written = write_report(sweep.folder, sweep.store)
+        records.publish(sweep.store, sweep.parent_run_id, written)
+    except Exception:
+        again = f"python -m src.report sweep={sweep.folder.name} outputs_dir={sweep.folder.parent.parent}"
+        terminal.show_error(f"{traceback.format_exc()}The report could not be written; to try again: {again}")
+        return None
+    return written
+
+
+def _resumed(earlier: FrozenPlan, now: FrozenPlan, *, anyway: bool) -> FrozenPlan:
+    """The sweep with what is asked for now, where nothing that results rest on has changed, or that is all right."""
+    changes = earlier.changes(now)
+    if changes and not anyway:
+        what = "\n".join(f"- {change}" for change in changes)
+        raise ConfigError(
+            [
+                f"resume = {now.sweep!r}: its cells rest on what has changed since; resume_anyway=true goes on all the "
+                f"same, and a sweep without resume=... begins anew\n{what}"
+            ]
+        )
+    if not anyway and not {cell.id for cell in earlier.cells} & {cell.id for cell in now.cells}:
+        raise ConfigError(
+            [f"resume = {now.sweep!r}: that sweep has none of these cells; its command was\n{earlier.command}"]
+        )
+    return earlier.resumed_as(now)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else runs the sweep of `folder` as long as the block. The lock falls with the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError([f"resume = {folder.name!r}: another process is running this sweep"]) from None
+    with lock:
+        yield
 
 
 def folder_overrides(folder: Path, cell_id: str) -> list[str]:

@@ -1,9 +1,8 @@
 """What a run was made with: enough to make it again, or to say why that gave something else."""
 
 import platform
-import shlex
 import subprocess
-import sys
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +16,6 @@ def environment(device: torch.device) -> dict[str, str]:
     """Names and versions of everything below the project's own code."""
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
-        "command": shlex.join(["python", "-m", "src.train", *sys.argv[1:]]),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": str(device),
@@ -29,6 +27,7 @@ def environment(device: torch.device) -> dict[str, str]:
     }
 
 
+@lru_cache(maxsize=1)  # what was imported is what counts, not what the checkout becomes meanwhile
 def git_state() -> dict[str, str]:
     """`git.commit` and `git.dirty` of the project's checkout; empty where it is none."""
 

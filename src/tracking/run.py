@@ -1,7 +1,6 @@
 """One cell's run in MLflow: what is recorded, and under which names."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,24 +13,34 @@ import pyarrow as pa
 import torch
 from matplotlib.figure import Figure
 from mlflow.entities import Dataset as LoggedDataset
-from mlflow.entities import DatasetInput, InputTag, Metric, Param
+from mlflow.entities import DatasetInput, InputTag, LoggedModel, LoggedModelStatus, Metric, Param
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from pyarrow import parquet
 from torch import Tensor, nn
 
+from src.config import SWEEP_KEYS
 from src.dataset import Dataset, Images, Splits
 from src.fit.epoch import Epoch
 from src.fit.evaluate import Evaluation
+from src.interrupt import Interrupted
 from src.model.summary import Layer
 from src.sweep.cell import Cell
 from src.tracking import figures, tables
 from src.tracking.environment import environment, git_state
 from src.tracking.store import Store, as_default
 
+MAX_METRICS = 1000
+"""MLflow's limit of a batch."""
+
 MAX_PARAM_LENGTH = 6000
 """MLflow cuts longer values; they are whole in the resolved configuration."""
+
+
+REASON = "reason"
+"""The tag that says why a run did not finish."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Run:
     def log_setup(self, source: Dataset, splits: Splits, layers: Sequence[Layer], device: torch.device) -> None:
         """Everything that is known before the first step: parameters, data set, network, environment."""
         num_parameters = sum(layer.num_parameters for layer in layers)
+        recorded = self.store.client.get_run(self.id).data.params  # of the attempt that this one goes on from
         params = {
             **self.cell.choices,
             **_flat(self.cell.raw),
@@ -61,16 +71,23 @@ class Run:
             "normalize.std": list(splits.std),
             "num_skipped_images": len(splits.skipped),
         }
-        pairs = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in params.items()]
+        pairs = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in params.items() if key not in recorded]
         for start in range(0, len(pairs), 100):  # MLflow's limit of a batch
             self.store.client.log_batch(self.id, params=pairs[start : start + 100])
-        self.store.client.log_inputs(self.id, [_dataset_input(source, splits, self.cell.fingerprint)])
+        logged = [_dataset_input(source, splits, self.cell.fingerprint)]
+        try:
+            self.store.client.log_inputs(self.id, logged)
+        except MlflowException:  # another cell added the same data set at the same moment; now it is found
+            self.store.client.log_inputs(self.id, logged)
         self._text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(self.cell.raw)))
         rows = [(r.name, r.type, "x".join(map(str, r.output_shape)), r.num_parameters) for r in layers]
         self._text("layers.csv", tables.Table(("layer", "type", "output_shape", "parameters"), rows).csv())
         if splits.skipped:
             self._text("skipped_images.txt", "\n".join(splits.skipped) + "\n")
-        self._text("environment.yaml", OmegaConf.to_yaml(OmegaConf.create(environment(device))))
+        self._text(
+            "environment.yaml",
+            OmegaConf.to_yaml(OmegaConf.create({"command": self.cell.command, **environment(device)})),
+        )
 
     def log_batch(self, images: Tensor, labels: Tensor, names: Sequence[str]) -> None:
         """A picture of a training batch, which shows what augmentation does and whether labels fit their images.
@@ -82,20 +99,26 @@ class Run:
         """
         self._figure("batch", figures.batch(images, labels, names))
 
-    def log_epoch(self, epoch: Epoch) -> None:
-        """An epoch's measurements, as metrics at its step."""
-        self._metrics(
-            {
-                "train/loss": epoch.train_loss,
-                "train/accuracy": epoch.train_accuracy,
-                "val/loss": epoch.val_loss,
-                "val/accuracy": epoch.val_accuracy,
-                "lr": epoch.lr,
-                "time/epoch_s": epoch.epoch_s,
-                **({"train/penalty": epoch.penalty} if self.cell.config.l2 else {}),
-            },
-            step=epoch.number,
-        )
+    def log_epochs(self, epochs: Sequence[Epoch]) -> None:
+        """Epochs' measurements, as metrics at their steps; one that is recorded already stays as it is."""
+        metrics = [
+            Metric(key, float(value), epoch.ended_ms, epoch.number)
+            for epoch in epochs
+            for key, value in self._measured(epoch).items()
+        ]
+        for start in range(0, len(metrics), MAX_METRICS):
+            self.store.client.log_batch(self.id, metrics[start : start + MAX_METRICS])
+
+    def _measured(self, epoch: Epoch) -> dict[str, float]:
+        return {
+            "train/loss": epoch.train_loss,
+            "train/accuracy": epoch.train_accuracy,
+            "val/loss": epoch.val_loss,
+            "val/accuracy": epoch.val_accuracy,
+            "lr": epoch.lr,
+            "time/epoch_s": epoch.epoch_s,
+            **({"train/penalty": epoch.penalty} if self.cell.config.l2 else {}),
+        }
 
     def log_result(
         self,
@@ -114,16 +137,15 @@ class Run:
             names: of the classes.
             test: the test split, on the CPU.
         """
-        self._metrics(
-            {
-                "stop/epoch": history[-1].number,
-                "best/epoch": best.number,
-                "best/val_loss": best.val_loss,
-                "best/val_accuracy": best.val_accuracy,
-                **evaluation.metrics(),
-            },
-            step=0,
-        )
+        metrics = {
+            "stop/epoch": history[-1].number,
+            "best/epoch": best.number,
+            "best/val_loss": best.val_loss,
+            "best/val_accuracy": best.val_accuracy,
+            **evaluation.metrics(),
+        }
+        ended_ms = history[-1].ended_ms  # so that recording it again, after an interruption, is no second record
+        self.store.client.log_batch(self.id, [Metric(key, float(v), ended_ms, step=0) for key, v in metrics.items()])
         mistaken = _images(test, evaluation.mistakes[: figures.MAX_MISTAKES])
         self._figure("curves", figures.curves(history, self.cell.name))
         self._figure("confusion", figures.confusion(evaluation, names))
@@ -145,12 +167,15 @@ class Run:
             model: on the CPU, in eval mode, a copy: exporting changes it.
             example: float32 in [0, 1], N x C x H x W, with N of 2 or more: 1 would freeze the batch size.
         """
+        if any(output.status == LoggedModelStatus.READY for output in self._models()):
+            return  # an earlier attempt came as far as this
         requirements = [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"]
         mlflow.pytorch.log_model(model, name="model", input_example=example, pip_requirements=requirements)
 
-    def _metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        now = int(time.time() * 1000)
-        self.store.client.log_batch(self.id, [Metric(key, float(value), now, step) for key, value in metrics.items()])
+    def _models(self) -> list[LoggedModel]:
+        """The models that this run has logged."""
+        outputs = self.store.client.get_run(self.id).outputs
+        return [self.store.client.get_logged_model(o.model_id) for o in (outputs.model_outputs if outputs else [])]
 
     def _text(self, name: str, text: str) -> None:
         self.store.client.log_text(self.id, text, name)
@@ -173,26 +198,62 @@ class Run:
 
 @contextmanager
 def open_run(store: Store, cell: Cell, folder: Path) -> Iterator[Run]:
-    """The cell's run, which ends FINISHED, FAILED with the reason as a tag, or KILLED by Ctrl-C."""
-    sweep = cell.sweep
-    tags = {"kind": "cell", "cell": cell.id, **git_state(), **({"sweep": sweep.id} if sweep else {})}
+    """The cell's run, which ends FINISHED, or with the reason as a tag: FAILED, or KILLED where it was interrupted.
+
+    A cell that was begun before goes on in the same run.
+    """
     with as_default(store):
-        active = mlflow.start_run(
-            experiment_id=store.experiment_id,
-            run_name=cell.name,
-            tags=tags,
-            parent_run_id=sweep.parent_run_id if sweep else None,
+        active = (
+            mlflow.start_run(run_id=cell.sweep.run_id) if cell.sweep and cell.sweep.run_id else _new_run(store, cell)
         )
+        if REASON in active.data.tags:
+            store.client.delete_tag(active.info.run_id, REASON)
         status = "FAILED"
         try:
             yield Run(active.info.run_id, store, cell, folder)
             status = "FINISHED"
         except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            store.client.set_tag(active.info.run_id, "reason", f"{type(error).__name__}: {error}"[:5000])
+            if isinstance(error, Interrupted | KeyboardInterrupt):
+                status = "KILLED"
+            store.client.set_tag(active.info.run_id, REASON, f"{type(error).__name__}: {error}"[:5000])
             raise
         finally:
             mlflow.end_run(status)
+
+
+def end_run(store: Store, sweep_id: str, cell_id: str, status: str, reason: str) -> str | None:
+    """End the run of a cell whose process is gone, with the reason as a tag. Returns its id, or None if there is none.
+
+    Args:
+        store: where it is.
+        sweep_id: of the sweep that the cell is in.
+        cell_id: the cell's.
+        status: FAILED or KILLED.
+        reason: for the tag.
+    """
+    found = store.client.search_runs([store.experiment_id], f"tags.sweep = '{sweep_id}' and tags.cell = '{cell_id}'")
+    for run in found:
+        if run.info.status == "RUNNING":
+            store.client.set_tag(run.info.run_id, REASON, reason[:5000])
+            store.client.set_terminated(run.info.run_id, status)
+    return str(found[0].info.run_id) if found else None
+
+
+def log_file(store: Store, run_id: str, path: Path) -> None:
+    """Keep a file with the run, under its own name."""
+    store.client.log_artifact(run_id, str(path))
+
+
+def _new_run(store: Store, cell: Cell) -> mlflow.ActiveRun:
+    tags = {"kind": "cell", "cell": cell.id, "varied": json.dumps(cell.levels), **git_state()}
+    if cell.sweep:
+        tags["sweep"] = cell.sweep.id
+    return mlflow.start_run(
+        experiment_id=store.experiment_id,
+        run_name=cell.name,
+        tags=tags,
+        parent_run_id=cell.sweep.parent_run_id if cell.sweep else None,
+    )
 
 
 def _images(split: Images, positions: NDArray[np.intp]) -> Tensor:
@@ -217,11 +278,11 @@ def _dataset_input(source: Dataset, splits: Splits, fingerprint: str) -> Dataset
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested mapping with dotted keys. Builders are left out: the choices name them."""
+    """A nested mapping with dotted keys. Builders are left out: the choices name them; so is how the sweep was run."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
-        elif key != "_target_":
+        elif key != "_target_" and key not in SWEEP_KEYS:
             flat[f"{prefix}{key}"] = value
     return flat

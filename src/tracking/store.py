@@ -7,6 +7,7 @@ beside its final place, under a lock, and moved there when it is whole.
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from src.config import Config
@@ -43,7 +44,7 @@ class Store:
     experiment_id: str
     artifacts: Path | None
 
-    @property
+    @cached_property
     def client(self) -> MlflowClient:
         return MlflowClient(self.uri)
 

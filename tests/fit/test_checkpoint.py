@@ -6,6 +6,26 @@ import torch
 from torch import nn
 
 from src.fit import checkpoint
+from tests.conftest import choices
+from tests.fit.trained import measured, training
+
+TINY = ("dataset.image_size=8", "epochs=4", "seed=3")
+ALL_AT_ONCE = ("model=mlp_dropout_batch", "l2=0.01", "early_stopping.patience=2", "clip_grad_norm=1.0")
+GROUPS = ("optimizer", "scheduler", "augmentation", "norm")
+SETTINGS = [
+    *[(f"{group}={choice}", "model.dropout=0.5", "model=mlp_dropout") for group in GROUPS for choice in choices(group)],
+    *[("precision=bf16", "model=cnn_batch"), ("early_stopping.watch=val/loss", "model=cnn"), ALL_AT_ONCE],
+    *[("optimizer.momentum=0.9", "scheduler=onecycle", "model=cnn"), ("dataset.memory_budget_mb=1", "model=cnn")],
+]
+
+
+def trained(folder, subject):
+    """Train to the end as the cell would, from what is in the folder."""
+    past = checkpoint.go_on(folder, subject)
+    for epoch in subject.epochs():
+        past.add(epoch, subject.model)
+        checkpoint.save_last(folder, subject, past)
+        yield past
 
 
 class Malicious:
@@ -18,7 +38,8 @@ class Malicious:
 
 def test_weights_come_back_bit_for_bit_with_the_facts(tmp_path):
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)
-    checkpoint.save(tmp_path / "best.pt", model, {"epoch": 3, "config": {"a": [1, "b", None]}})
+    content = {"model": checkpoint.weights(model), "epoch": 3, "config": {"a": [1, "b", None]}}
+    checkpoint.save(tmp_path / "best.pt", content)
     loaded = checkpoint.load(tmp_path / "best.pt")
     assert loaded["epoch"] == 3
     assert loaded["config"] == {"a": [1, "b", None]}
@@ -29,4 +50,59 @@ def test_loading_runs_no_code(tmp_path):
     torch.save({"model": Malicious(tmp_path / "harm")}, tmp_path / "best.pt")
     with pytest.raises(pickle.UnpicklingError):
         checkpoint.load(tmp_path / "best.pt")
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=" ".join)
+def test_a_cell_that_goes_on_is_bit_for_bit_one_that_was_never_stopped(tmp_path, settings):
+    *_, whole = trained(tmp_path / "whole", training(*TINY, *settings))
+    for num_epochs in (1, 2, 1):  # stopped after the first epoch, and again after the third
+        part = trained(tmp_path / "parts", training(*TINY, *settings))
+        for _ in range(num_epochs):
+            past = next(part)
+        part.close()
+        torch.rand(7)  # whatever happens in between
+    assert [measured(epoch) for epoch in past.epochs] == [measured(epoch) for epoch in whole.epochs]
+    assert past.best.number == whole.best.number
+    assert past.watch.num_worse == whole.watch.num_worse
+    assert past.weights.keys() == whole.weights.keys()
+    assert all(torch.equal(past.weights[name], tensor) for name, tensor in whole.weights.items())
+
+
+def test_the_best_weights_are_those_of_the_best_epoch(tmp_path):
+    subject = training(*TINY, "model=cnn")
+    seen = {}
+    for past in trained(tmp_path, subject):
+        seen[past.epochs[-1].number] = checkpoint.weights(subject.model)
+    best = seen[past.best.number]
+    assert all(torch.equal(best[name], tensor) for name, tensor in past.weights.items())
+
+
+def test_without_a_checkpoint_a_cell_begins_at_its_beginning(tmp_path):
+    subject = training(*TINY, "model=cnn")
+    assert checkpoint.go_on(tmp_path, subject).epochs == []
+    assert subject.num_done == 0
+
+
+def broken(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def malicious(path):
+    torch.save({"training": Malicious(path.with_name("harm"))}, path)
+
+
+def of_another_network(path):
+    next(trained(path.parent, training(*TINY, "model=mlp")))
+
+
+@pytest.mark.parametrize("damage", [broken, malicious, of_another_network])
+def test_a_checkpoint_that_cannot_be_used_says_which_and_what_to_do(tmp_path, damage):
+    next(trained(tmp_path, training(*TINY, "model=cnn")))
+    path = tmp_path / checkpoint.LAST
+    if damage is of_another_network:
+        path.unlink()
+    damage(path)
+    with pytest.raises(checkpoint.CheckpointError, match=r"last\.pt: cannot go on .* Remove it to begin the cell anew"):
+        checkpoint.go_on(tmp_path, training(*TINY, "model=cnn"))
     assert not (tmp_path / "harm").exists()

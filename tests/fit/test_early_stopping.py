@@ -10,7 +10,7 @@ def followed(epochs, watch="val/accuracy", min_delta=0.0, patience=None):
     rule = BestEpoch(EarlyStopping(watch=watch, min_delta=min_delta, patience=patience))
     best, number = [], 0
     for number, (accuracy, loss) in enumerate(epochs, start=1):
-        if rule.improves(Epoch(number, 0.0, 0.0, 0.0, loss, accuracy, 0.1, 0.0)):
+        if rule.improves(Epoch(number, 0.0, 0.0, 0.0, loss, accuracy, 0.1, 0.0, 0)):
             best.append(number)
         if rule.exhausted:
             break

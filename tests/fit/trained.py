@@ -24,5 +24,5 @@ def training(*overrides, device="cpu"):
 
 
 def measured(epoch):
-    """What an epoch says that must repeat: all but its seconds."""
-    return {key: value for key, value in vars(epoch).items() if key != "epoch_s"}
+    """What an epoch says that must repeat: all but its times."""
+    return {key: value for key, value in vars(epoch).items() if key not in ("epoch_s", "ended_ms")}

@@ -39,7 +39,7 @@ def test_weights_of_a_file_give_the_backbone_and_the_head_is_new(trained, file, 
 
 def test_a_checkpoint_of_a_run_is_a_file_of_weights(tmp_path):
     first = build(config_of("model=resnet18", "seed=3"), GREY, 7, CPU)
-    checkpoint.save(tmp_path / "best.pt", first, {"epoch": 1})
+    checkpoint.save(tmp_path / "best.pt", {"model": checkpoint.weights(first), "epoch": 1})
     net = network("model.stem=small", f"model.weights={tmp_path / 'best.pt'}", shape=GREY)
     images = torch.rand(2, *GREY)
     torch.testing.assert_close(without_head(net)(images), without_head(first)(images))

@@ -4,7 +4,9 @@ from src.sweep.result import Result
 
 
 def test_a_result_comes_back_from_its_folder(tmp_path):
-    result = Result("id", "seed=1", None, run_id="r", best_epoch=3, val_accuracy=0.5, val_loss=1.0, num_parameters=7)
+    result = Result(
+        "id", "seed=1", "finished", run_id="r", best_epoch=3, val_accuracy=0.5, val_loss=1.0, num_parameters=7
+    )
     result.save(tmp_path)
     back = Result.of(tmp_path)
     assert back.finished

@@ -44,7 +44,7 @@ def legend(figure):
 
 
 def epochs(count):
-    return [Epoch(n, 1.0 / n, 0.5, 0.0, 0.9, 0.7 + n / 1000, 0.1, 1.0) for n in range(1, count + 1)]
+    return [Epoch(n, 1.0 / n, 0.5, 0.0, 0.9, 0.7 + n / 1000, 0.1, 1.0, n) for n in range(1, count + 1)]
 
 
 def test_the_curves_show_training_cost_and_validation_accuracy_with_both_axes_labelled():

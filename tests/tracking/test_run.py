@@ -20,7 +20,7 @@ from src.tracking.store import open_store
 from tests.conftest import config_of
 
 NAMES = ("ant", "bee", "cat")
-EPOCH = Epoch(1, 1.0, 0.5, 0.0, 0.9, 0.6, 0.1, 2.0)
+EPOCH = Epoch(1, 1.0, 0.5, 0.0, 0.9, 0.6, 0.1, 2.0, 1_700_000_000_000)
 
 
 def cell():

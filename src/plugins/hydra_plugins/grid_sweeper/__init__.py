@@ -18,9 +18,10 @@ class GridSweeper(Sweeper):
 
     Args:
         params: a grid written in a config, overrides by key. The plan reads it from each experiment by itself.
+        blocks: several of them, of which the sweep is the union; read in the same way.
     """
 
-    def __init__(self, params: Mapping[str, Any] | None) -> None:
+    def __init__(self, params: Mapping[str, Any] | None, blocks: Sequence[Mapping[str, Any]] | None) -> None:
         pass
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -33,7 +34,7 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run the grid. Ends the process where the configuration is wrong (2), or some cell failed (1)."""
+        """Run the grid. Ends the process where the configuration is wrong, some cell failed, or it was interrupted."""
         from src.command_line import refuse
         from src.problems import ConfigError
         from src.sweep.plan import plan
@@ -41,11 +42,11 @@ class GridSweeper(Sweeper):
 
         try:
             planned = plan([*self.hydra_overrides, *arguments], self.config_name)
-            all_finished = run_sweep(planned, self._launch)
+            exit_code = run_sweep(planned, self._launch)
         except ConfigError as error:
             refuse(error)
-        if not all_finished:
-            sys.exit(1)
+        if exit_code:
+            sys.exit(exit_code)
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> object:
         return self.launch_all(jobs, initial_job_idx=0)

@@ -1,0 +1,79 @@
+"""A cell in a process of its own, as the process that started it sees it."""
+
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from src.sweep.cell import Cell
+from src.sweep.slots import Slot
+from src.sweep.worker import OUTPUT_FILE, Message
+
+NUM_LAST_LINES, MAX_LINE_LENGTH = 40, 200
+"""What is shown of what a process wrote before it died: a crash leaves about 20 lines, a list of 200 modules in one."""
+
+MAX_OUTPUT_BYTES = 64 * 1024
+"""These lines are looked for at the end; a process that prints without end leaves more than fits in memory."""
+
+SERVER_DIED = 255
+"""What is said to be the exit code of every child of a fork server that was killed; the children live on."""
+
+SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
+
+
+@dataclass(eq=False)
+class Attempt:
+    """A cell that runs.
+
+    Attributes:
+        cell: as it was frozen.
+        folder: the cell's own.
+        slot: that it takes.
+        process: its own.
+        channel: what it says comes from here; None when that has ended.
+        output_start: where its part of the output file begins, in bytes.
+        deadline: when it is killed, on the monotonic clock; None for never.
+        failure: what it said of why it failed.
+        hung: whether it was killed because its time was up.
+    """
+
+    cell: Cell
+    folder: Path
+    slot: Slot
+    process: ForkServerProcess
+    channel: "Connection[Message, Message] | None"
+    output_start: int
+    deadline: float | None = None
+    failure: str | None = None
+    hung: bool = False
+
+    def kill(self) -> None:
+        """End the process at once, if there is one."""
+        if self.process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
+
+    def how_it_ended(self) -> str:
+        """Why there is no result, as far as can be told from outside."""
+        code = self.process.exitcode
+        assert code is not None
+        if self.hung:
+            return f"hung: not over after cell_timeout_s = {self.cell.config.cell_timeout_s:g}, and killed"
+        if self.failure is not None:
+            return self.failure.strip().splitlines()[-1]
+        if code < 0:
+            hint = ", perhaps because memory ran out" if code == -signal.SIGKILL else ""
+            return f"killed by {SIGNAL_NAMES.get(-code, f'signal {-code}')}{hint}"
+        hint = ", or the fork server was killed," if code == SERVER_DIED else ""
+        return f"its process ended with exit code {code}{hint} and left no result"
+
+    def last_lines(self) -> str:
+        """The end of what the process wrote."""
+        with (self.folder / OUTPUT_FILE).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(self.output_start, size - MAX_OUTPUT_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+        return "\n".join(line[:MAX_LINE_LENGTH] for line in lines[-NUM_LAST_LINES:])

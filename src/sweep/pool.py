@@ -1,0 +1,201 @@
+"""Cells in processes of their own, as many at a time as there are slots; each may die without taking another with it.
+
+The process that started them waits for what they say and how they end. It never waits for a batch: a slot that is free
+is taken by the next cell at once.
+"""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from src.fit.epoch import Epoch
+from src.interrupt import Interrupt
+from src.live import Board
+from src.sweep import server
+from src.sweep.attempt import SERVER_DIED, Attempt
+from src.sweep.cell import Cell
+from src.sweep.result import Result, Status
+from src.sweep.slots import Slot
+from src.sweep.worker import OUTPUT_FILE, Begun, Failed, HydraJob, Task, Work, run
+from src.tracking.run import end_run, log_file
+from src.tracking.store import open_store
+from src.train import record
+
+GRACE_S = 1.0
+"""After its time is up, a process gets so long to write down where it hangs."""
+
+
+class Pool:
+    """Runs cells.
+
+    Args:
+        slots: where, one cell at a time in each.
+        hydra_job: what Hydra's configuration says of the job of a cell, by its folder.
+        board: shows how the cells are getting on.
+        work: what each process does with its cell.
+    """
+
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        hydra_job: Callable[[Path], HydraJob],
+        board: Board,
+        work: Work = record,
+    ) -> None:
+        self.hydra_job, self.board, self.work = hydra_job, board, work
+        self.free = deque(slots)
+        self.running: list[Attempt] = []
+        self.results: list[Result] = []
+        self.given_up = False
+
+    def run(self, folders: Sequence[Path]) -> list[Result]:
+        """Run the cells that are frozen in `folders`. Returns their outcomes, in the order in which they came.
+
+        Raises:
+            KeyboardInterrupt: where the user, or the machine, asked to stop, once and for all it is over.
+        """
+        waiting = deque(folders)
+        with Interrupt.on_signals() as interrupt, _waking() as woken:
+            try:
+                while not interrupt.requested:
+                    if not self._start_some(waiting):
+                        return self.results
+                    self._listen(woken)
+                self._ask_to_stop(interrupt)
+                while self.running:
+                    self._listen(woken)
+            except KeyboardInterrupt:
+                self._stop_at_once()
+            finally:
+                for attempt in self.running:
+                    attempt.kill()
+        raise KeyboardInterrupt
+
+    def _start_some(self, waiting: deque[Path]) -> bool:
+        """Give every free slot a cell. Returns whether any is running."""
+        while self.free and waiting and not self.given_up:
+            self._start(waiting.popleft(), self.free.popleft())
+        return bool(self.running)
+
+    def _start(self, folder: Path, slot: Slot) -> None:
+        cell = Cell.thaw(folder)
+        assert cell is not None
+        Result.remove(folder)
+        self.board.started(cell, slot)
+        server.start()
+        receiver, sender = server.CONTEXT.Pipe(duplex=False)
+        timeout_s = cell.config.cell_timeout_s
+        task = Task(folder, slot, self.work, self.hydra_job(folder), timeout_s)
+        process = server.CONTEXT.Process(target=run, args=(task, sender), name=cell.name)
+        output = folder / OUTPUT_FILE
+        output.touch()
+        attempt = Attempt(cell, folder, slot, process, receiver, output.stat().st_size)
+        self.running.append(attempt)  # before it starts: an interrupt may come at any moment
+        process.start()
+        sender.close()
+        if timeout_s is not None:
+            attempt.deadline = time.monotonic() + timeout_s + GRACE_S
+
+    def _listen(self, woken: int) -> None:
+        """Wait for the next events: cells that say something, end, or take too long, and signals."""
+        channels = [attempt.channel for attempt in self.running if attempt.channel]
+        deadlines = [attempt.deadline for attempt in self.running if attempt.deadline]
+        patience = max(0, min(deadlines) - time.monotonic()) if deadlines else None
+        ready = wait([woken, *channels, *(attempt.process.sentinel for attempt in self.running)], patience)
+        if woken in ready:
+            os.read(woken, 1024)
+        for attempt in list(self.running):
+            ended = attempt.process.sentinel in ready
+            if ended or attempt.channel in ready:
+                self._hear(attempt)
+            if ended:
+                self._conclude(attempt, "failed")
+            elif attempt.deadline and attempt.deadline <= time.monotonic():
+                attempt.hung, attempt.deadline = True, None
+                attempt.kill()
+
+    def _hear(self, attempt: Attempt) -> None:
+        """What the process has said so far."""
+        try:
+            while attempt.channel and attempt.channel.poll():
+                match attempt.channel.recv():
+                    case Begun(num_done):
+                        self.board.begun(attempt.cell, num_done)
+                    case Epoch() as epoch:
+                        self.board.epoch_over(attempt.cell, epoch)
+                    case Failed(text):
+                        attempt.failure = text
+                        self.board.failed(attempt.cell, text)
+        except (EOFError, OSError):
+            attempt.channel = None
+
+    def _conclude(self, attempt: Attempt, status: Status) -> None:
+        """The process is gone. If it left no result, its cell has `status`."""
+        attempt.process.join()
+        if attempt.process.exitcode == SERVER_DIED:
+            attempt.kill()
+        result = Result.of(attempt.folder) or self._write_off(attempt, status)
+        self.board.over(result)
+        self.results.append(result)
+        self.given_up |= result.status == "failed" and attempt.cell.config.on_failure == "stop"
+        self.free.append(attempt.slot)
+        self.running.remove(attempt)
+        attempt.process.close()
+
+    def _write_off(self, attempt: Attempt, status: Status) -> Result:
+        """Do what the process did not live to do: leave a result, and end the run in the store."""
+        cell, reason = attempt.cell, attempt.how_it_ended() if status == "failed" else "interrupted at once"
+        result = Result(cell.id, cell.name, status, reason)
+        result.save(attempt.folder)  # first: a store may be slow, or gone
+        if status == "failed" and attempt.failure is None:
+            self.board.failed(cell, f"{reason}\n{attempt.last_lines()}".strip())
+        assert cell.sweep is not None
+        try:
+            store = open_store(cell.config)
+            run_id = end_run(store, cell.sweep.id, cell.id, "FAILED" if status == "failed" else "KILLED", reason)
+            if run_id is not None:
+                log_file(store, run_id, attempt.folder / OUTPUT_FILE)
+        except Exception as error:  # whatever a store raises, the other cells go on
+            self.board.note(f"{cell.name}: its run could not be ended: {type(error).__name__}: {error}")
+            return result
+        result = replace(result, run_id=run_id)
+        result.save(attempt.folder)
+        return result
+
+    def _ask_to_stop(self, interrupt: Interrupt) -> None:
+        """Let every running cell finish its epoch."""
+        assert interrupt.signal is not None
+        if self.running:
+            name = interrupt.signal.name
+            self.board.note(
+                f"{name}: the running cells finish their epoch and are kept; another {name} stops them at once"
+            )
+        for attempt in self.running:
+            attempt.process.terminate()
+
+    def _stop_at_once(self) -> None:
+        for attempt in self.running:
+            attempt.kill()
+        for attempt in [attempt for attempt in self.running if attempt.process.pid is not None]:
+            self._conclude(attempt, "interrupted")
+
+
+@contextmanager
+def _waking() -> Iterator[int]:
+    """What becomes readable when a signal comes: waiting goes on after a signal as if there had been none (PEP 475)."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)

@@ -1,0 +1,83 @@
+"""What the fork server imports and tries out once, so that no cell has to: its children start in milliseconds.
+
+It stays at one thread, because a child gets only the thread that forked, and does not start CUDA, which does not
+survive a fork either.
+"""
+
+import os
+import signal
+
+PARENT = os.getppid()
+signal.signal(signal.SIGALRM, lambda *_: None if os.getppid() == PARENT else os._exit(0))
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)  # nobody waits for the imports below if the parent is gone
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"  # read at import; a child sets its own number
+os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of pyarrow's allocator
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # is there a GPU? asking CUDA itself would start it
+
+import atexit
+import gc
+import importlib
+import pkgutil
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import mlflow.pytorch
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+import src.train
+from src.config import GROUPS
+from src.sweep.worker import thread_pools
+from src.tracking import figures
+
+OURS = (*(f"src.{group}" for group in GROUPS), "src.fit")
+"""Packages, and modules, of which a cell may import anything."""
+
+LAZY = (
+    *("git", "opentelemetry.sdk.metrics", "pyarrow.pandas_compat", "sklearn.datasets", "sklearn.model_selection"),
+    *("sqlalchemy.dialects.sqlite", "torchvision.transforms.v2", "mlflow.models.display_utils"),
+    *("mlflow.pyfunc.scoring_server", "mlflow.pyfunc.utils.environment", "mlflow.pyfunc.utils.serving_data_parser"),
+    *("mlflow.store.tracking.sqlalchemy_workspace_store", "mlflow.tracing.export.utils"),
+    *("mlflow.tracing.processor.otel", "mlflow.tracing.utils.environment"),
+)
+"""Modules of others that are imported where they are needed, as a cell was seen to do after its fork."""
+
+
+def imports() -> None:
+    """Import what a cell would in its functions."""
+    for ours in map(importlib.import_module, OURS):
+        for module in pkgutil.walk_packages(getattr(ours, "__path__", ()), f"{ours.__name__}."):
+            importlib.import_module(module.name)
+    for name in LAZY:
+        with suppress(ImportError):  # another version has it elsewhere: a cell finds it
+            importlib.import_module(name)
+
+
+def rehearsal() -> None:
+    """Draw a figure, which loads the fonts, and package a network, which imports another 500 modules."""
+    torch.set_num_threads(1)
+    figure = Figure()
+    figure.add_subplot(title="text")
+    figures.picture(figure)
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)).eval()
+    example = np.zeros((2, 1, 4, 4), np.float32)
+    requirements = [f"torch=={torch.__version__.split('+')[0]}"]  # given, as for a cell's; else they are inferred
+    with tempfile.TemporaryDirectory() as folder:
+        mlflow.pytorch.save_model(network, Path(folder) / "model", input_example=example, pip_requirements=requirements)
+
+
+imports()
+rehearsal()
+thread_pools()
+sys.modules["__main__"].__spec__ = src.train.__spec__  # or each child would run the module again, to have its names
+gc.collect()
+gc.freeze()  # a child's collector leaves alone, and so does not copy, what was there before it
+signal.setitimer(signal.ITIMER_REAL, 0)
+atexit.register(os._exit, 0)  # there is nothing to tidy up, and taking 5,000 modules down takes a second

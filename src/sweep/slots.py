@@ -1,0 +1,76 @@
+"""Where the cells of a sweep run, and how many of them at a time."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import joblib
+import torch
+from pydantic import BaseModel, PositiveInt, ValidationError
+
+from src.config import STRICT
+from src.problems import ConfigError, in_words
+
+
+class PoolOptions(BaseModel):
+    """What `conf/hydra/launcher/pool.yaml` says, checked."""
+
+    model_config = STRICT
+    threads_per_cell: PositiveInt
+    cells_per_gpu: PositiveInt
+    slots: PositiveInt | None
+
+    @classmethod
+    def checked(cls, raw: Mapping[str, Any]) -> Self:
+        """The options in `raw`.
+
+        Raises:
+            ConfigError: with every problem found.
+        """
+        try:
+            return cls.model_validate(dict(raw))
+        except ValidationError as error:
+            raise ConfigError([f"hydra.launcher.{in_words(problem, cls)}" for problem in error.errors()]) from None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one cell at a time.
+
+    Attributes:
+        name: for the terminal.
+        num_threads: that the cell may use on the CPU.
+        gpu: what CUDA_VISIBLE_DEVICES is to be, so that the cell sees no other GPU; None leaves it as it is.
+    """
+
+    name: str
+    num_threads: int
+    gpu: str | None = None
+
+
+def slots(options: PoolOptions, device: str) -> list[Slot]:
+    """The slots that this machine has for cells on `device`, as in the configuration.
+
+    Cells that share a GPU are spread: a sweep of two cells on two GPUs uses both.
+    """
+    places = _accelerators(device)
+    if places:
+        count = options.slots or len(places) * options.cells_per_gpu
+        return [Slot(name, options.threads_per_cell, gpu) for name, gpu in (places * count)[:count]]
+    # the cores that affinity and the control group leave to this process, not those of the machine
+    count = options.slots or max(1, joblib.cpu_count() // options.threads_per_cell)
+    return [Slot(f"cpu {number}", options.threads_per_cell) for number in range(count)]
+
+
+def _accelerators(device: str) -> list[tuple[str, str | None]]:
+    """The GPUs that cells on `device` are spread over, as name and CUDA_VISIBLE_DEVICES; none for the CPU."""
+    if device in ("auto", "cuda"):
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        numbers = range(torch.cuda.device_count())  # asks the driver's NVML, and does not start CUDA
+        gpus = [str(number) for number in numbers] if visible is None else visible.split(",")
+        if numbers:
+            return [(f"gpu {gpus[number].strip()}", gpus[number].strip()) for number in numbers]
+    if device == "cpu" or (device == "auto" and not torch.backends.mps.is_available()):
+        return []
+    return [("mps" if device == "auto" else device, None)]

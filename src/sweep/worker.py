@@ -1,0 +1,175 @@
+"""What happens in a cell's process, from the fork to the outcome; `src.sweep.pool` starts it and listens to it."""
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from hydra.core.utils import configure_log
+from omegaconf import OmegaConf
+from threadpoolctl import ThreadpoolController
+
+from src.dataset import Dataset, Splits
+from src.fit.epoch import Epoch
+from src.progress import Progress
+from src.sweep.cell import Cell
+from src.sweep.slots import Slot
+
+OUTPUT_FILE = "output.log"
+"""In the cell's folder: all that its process writes to standard output and standard error."""
+
+STDOUT, STDERR = 1, 2
+
+Work = Callable[[Cell, Path, Progress], object]
+"""What is done with a cell, as `src.train.record` does."""
+
+
+@dataclass(frozen=True)
+class HydraJob:
+    """What Hydra's configuration says of the job of one cell.
+
+    Attributes:
+        logging: `hydra.job_logging`, resolved.
+        verbose: `hydra.verbose`.
+        environment: `hydra.job.env_set`.
+    """
+
+    logging: dict[str, Any]
+    verbose: bool | str | list[str]
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One attempt at a cell.
+
+    Attributes:
+        folder: of the cell, which is frozen there.
+        slot: where it runs.
+        work: what is done.
+        hydra_job: where its log goes, and what else Hydra says.
+        timeout_s: after how long the process writes down where it hangs; None for never.
+    """
+
+    folder: Path
+    slot: Slot
+    work: Work
+    hydra_job: HydraJob
+    timeout_s: float | None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The cell is about to train; `num_done` epochs are behind it."""
+
+    num_done: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The cell has failed; `text` says why, with a traceback where the error does not explain itself."""
+
+    text: str
+
+
+Message = Begun | Epoch | Failed
+
+
+class Reporter:
+    """The progress of the cell, for the process that started this one.
+
+    Attributes:
+        stop_requested: whether SIGTERM has come.
+    """
+
+    def __init__(self, channel: "Connection[Message, Message]") -> None:
+        self.channel = channel
+        self.stop_requested = False
+
+    def begun(self, cell: Cell, source: Dataset, splits: Splits, place: torch.device, num_done: int) -> None:
+        self.channel.send(Begun(num_done))
+
+    def epoch_over(self, epoch: Epoch) -> None:
+        self.channel.send(epoch)
+
+    def failed(self, cell: Cell, text: str) -> None:
+        self.channel.send(Failed(text))
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """As a signal's handler."""
+        self.stop_requested = True
+
+
+def run(task: Task, channel: "Connection[Message, Message]") -> None:
+    """Work on the cell. This is the whole life of the process."""
+    _end_with_parent()
+    _write_to(task.folder / OUTPUT_FILE)
+    reporter = Reporter(channel)
+    _take_signals(reporter)
+    _take_slot(task.slot)
+    if task.timeout_s is not None:
+        faulthandler.dump_traceback_later(task.timeout_s)
+    try:
+        os.environ.update(task.hydra_job.environment)
+        configure_log(OmegaConf.create(task.hydra_job.logging), task.hydra_job.verbose)
+        cell = Cell.thaw(task.folder)
+        assert cell is not None
+        task.work(cell, task.folder, reporter)
+    except Exception:
+        channel.send(Failed(traceback.format_exc()))
+        raise
+
+
+def _end_with_parent() -> None:
+    """Nothing is left running where the process that started this one has gone, in whichever way."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _write_to(path: Path) -> None:
+    """Send what is written to standard output and error, by whomever, to `path`; a crash leaves its traceback there."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, STDOUT)
+    os.dup2(file, STDERR)
+    os.close(file)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable()
+
+
+def _take_signals(reporter: Reporter) -> None:
+    """SIGTERM asks to stop after the epoch. A terminal's Ctrl-C comes to all; the parent knows what is to be done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, reporter.stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))  # the fork server holds them back
+
+
+def _take_slot(slot: Slot) -> None:
+    """Use the slot's GPU and number of threads, before the first operation would take them all."""
+    if slot.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu
+    torch.set_num_threads(slot.num_threads)
+    torch.set_num_interop_threads(slot.num_threads)
+    thread_pools().limit(limits=slot.num_threads, user_api="blas")
+
+
+@cache
+def thread_pools() -> ThreadpoolController:
+    """The thread pools of the libraries that are loaded. Looking for them takes 20 ms: the fork server does it once."""
+    return ThreadpoolController()

@@ -1,0 +1,79 @@
+"""The files of runs, read from the disk where they lie there, else fetched from the server that keeps them."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+from mlflow.exceptions import MlflowException
+from pyarrow import parquet
+
+from src.summary.record import Confusion, History, Predictions
+from src.tracking.store import Store
+
+NUM_CONNECTIONS = 8
+
+
+class RunFiles:
+    """The artifacts of some runs, as `src.summary.record.Artifacts` wants them.
+
+    Args:
+        store: where the runs are.
+        places: the artifact URI of each run, by its id.
+        folder: where files are fetched to.
+    """
+
+    def __init__(self, store: Store, places: Mapping[str, str], folder: Path) -> None:
+        self.store = store
+        self.places = places
+        self.folder = folder
+
+    def histories(self, run_ids: Sequence[str]) -> dict[str, History]:
+        with ThreadPoolExecutor(NUM_CONNECTIONS) as pool:
+            paths = pool.map(lambda run_id: self._file(run_id, "history.csv"), run_ids)
+            return {run_id: _history(path) for run_id, path in zip(run_ids, paths, strict=True) if path}
+
+    def confusion(self, run_id: str) -> Confusion | None:
+        path = self._file(run_id, "confusion.csv")
+        if path is None:
+            return None
+        header, *rows = _rows(path)
+        return Confusion(header[1:], np.array([row[1:] for row in rows], dtype=np.int64))
+
+    def predictions(self, run_id: str) -> Predictions | None:
+        path = self._file(run_id, "test_predictions.parquet")
+        if path is None:
+            return None
+        table = parquet.read_table(path, columns=["index", "label", "prediction"])
+        return Predictions(*(table[name].to_numpy() for name in ("index", "label", "prediction")))
+
+    def _file(self, run_id: str, name: str) -> Path | None:
+        """The file, or None where the run has none."""
+        place = urlparse(self.places[run_id])
+        if place.scheme in ("", "file"):
+            path = Path(unquote(place.path)) / name
+            return path if path.is_file() else None
+        folder = self.folder / run_id
+        folder.mkdir(exist_ok=True)
+        with suppress(MlflowException, OSError):
+            return Path(self.store.client.download_artifacts(run_id, name, str(folder)))
+        return None
+
+
+def _rows(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def _history(path: Path) -> History:
+    header, *rows = _rows(path)
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+    return History(
+        epoch=np.array(columns["number"], dtype=np.int64),
+        train_loss=np.array(columns["train_loss"], dtype=np.float64),
+        val_accuracy=np.array(columns["val_accuracy"], dtype=np.float64),
+        epoch_s=np.array(columns["epoch_s"], dtype=np.float64),
+    )

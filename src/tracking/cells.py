@@ -1,0 +1,102 @@
+"""One cell of a report: from its run, and its folder where it is a planned one, to its record."""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from mlflow.entities import Run
+
+from src.compose import composed, hydra_at
+from src.config import GROUPS
+from src.problems import ConfigError
+from src.summary import commands
+from src.summary.record import MEASURE, Record, Status
+from src.sweep.frozen import FrozenCell
+from src.sweep.result import Result
+
+ENDED: Mapping[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
+
+
+def planned(cell: FrozenCell, factors: Iterable[str], result: Result | None, run: Run | None) -> Record:
+    """A cell of a plan, with what it left in its folder and in the store."""
+    status: Status = "not run"
+    reason = None
+    if result:
+        status, reason = result.status, result.reason
+    elif run:
+        status, reason = ENDED.get(run.info.status, "running"), run.data.tags.get("reason")
+    if status == "finished" and (run is None or MEASURE not in run.data.metrics):
+        status, reason = "lost", f"its run {result.run_id if result else ''} is not in the store any more"
+    return Record(
+        id=cell.id,
+        name=cell.name,
+        levels={key: cell.levels.get(key) or _at(cell.raw, cell.choices, key) for key in factors},
+        status=status,
+        reason=reason,
+        run_id=run.info.run_id if run else None,
+        command=commands.of_cell(cell.overrides),
+        choices=cell.choices,
+        fingerprint=cell.fingerprint,
+        params=run.data.params if run else {},
+        metrics=run.data.metrics if run else {},
+        num_images=_num_images(run) if run else {},
+    )
+
+
+def found(run: Run, levels: Mapping[str, str]) -> Record:
+    """A cell that nothing but its run is known of."""
+    params = run.data.params
+    choices = {group: params[group] for group in GROUPS if group in params}
+    return Record(
+        id=run.data.tags["cell"],
+        name=" ".join(f"{key}={value}" for key, value in levels.items()) or run.info.run_name,
+        levels=levels,
+        status=ENDED.get(run.info.status, "running"),
+        reason=run.data.tags.get("reason"),
+        run_id=run.info.run_id,
+        command=commands.of_params(params, _defaults(tuple(choices.items()))),
+        choices=choices,
+        fingerprint=digest(run),
+        params=params,
+        metrics=run.data.metrics,
+        num_images=_num_images(run),
+    )
+
+
+def _at(raw: Mapping[str, Any], choices: Mapping[str, str], key: str) -> str:
+    """The value of a key that the cell's own arm does not mention, as another arm of the sweep does."""
+    value: Any = choices.get(key, raw)
+    for step in () if key in choices else key.lstrip("+~").split("."):
+        value = value.get(step, "") if isinstance(value, Mapping) else ""
+    return str(value)
+
+
+def _num_images(run: Run) -> dict[str, int]:
+    """Of the splits, as `src.tracking.run` logs them."""
+    for logged in run.inputs.dataset_inputs if run.inputs else []:
+        profile = json.loads(str(logged.dataset.profile))
+        return {split: int(profile[split]) for split in ("train", "val", "test")}
+    return {}
+
+
+def digest(run: Run) -> str:
+    """The fingerprint of the data set that the run was trained on."""
+    return next((str(logged.dataset.digest) for logged in (run.inputs.dataset_inputs if run.inputs else [])), "")
+
+
+@lru_cache
+def _defaults(choices: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """The parameters of a cell with these choices and nothing else; none where `conf/` does not have them any more."""
+    try:
+        with hydra_at():
+            return _flat(composed([f"{group}={choice}" for group, choice in choices]).raw)
+    except ConfigError:
+        return {}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
+    return flat

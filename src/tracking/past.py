@@ -1,0 +1,34 @@
+"""The cells that were finished before, as an estimate needs them."""
+
+from collections.abc import Collection
+
+from mlflow.entities import Run
+
+from src.config import Config
+from src.summary.record import ReportError
+from src.sweep.estimate import DATA, Past
+from src.tracking.cells import digest
+from src.tracking.records import find_store
+
+EPOCH_S = "time/epoch_s"
+
+LATEST = 1000
+"""Runs that are read: the more, the longer a person waits; older ones say less of this machine."""
+
+
+def past_cells(config: Config, fingerprints: Collection[str]) -> list[Past]:
+    """The latest finished cells on the data sets with these fingerprints. Where there is no store, none is created."""
+    try:
+        store = find_store(config.outputs_dir, config.tracking.uri, config.tracking.experiment)
+    except ReportError:
+        return []
+    digests = ", ".join(f"'{fingerprint}'" for fingerprint in sorted(fingerprints))
+    wanted = f"tags.kind = 'cell' and attributes.status = 'FINISHED' and dataset.digest IN ({digests})"
+    runs = store.client.search_runs([store.experiment_id], wanted, max_results=LATEST)
+    return [_past(run) for run in runs if EPOCH_S in run.data.metrics]
+
+
+def _past(run: Run) -> Past:
+    last = next(metric for metric in run.data.to_proto().metrics if metric.key == EPOCH_S)  # which has its time, too
+    after_ms = max(0, run.info.end_time - last.timestamp)
+    return Past({**run.data.params, DATA: digest(run)}, last.value, after_ms / 1000)

@@ -1,0 +1,171 @@
+"""What the store knows of cells, read for a report; and the report, kept with the sweep's own run."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
+from src.problems import near
+from src.summary.charts import standalone
+from src.summary.description import description
+from src.summary.design import SEED, SPLITS, in_order, varying
+from src.summary.record import CHOSEN_BY, MEASURE, ReportError, Subject
+from src.sweep.frozen import FrozenPlan
+from src.sweep.result import Result
+from src.tracking import cells as one
+from src.tracking.store import Store
+
+if TYPE_CHECKING:
+    from src.report import Report
+
+PAGE = 1000  # runs a query
+IDS = 200  # run ids a query
+
+
+def of_sweep(store: Store, folder: Path) -> tuple[Subject, dict[str, str]]:
+    """The cells of the sweep in `folder`, whatever has become of them, and where the artifacts
+    of their runs are, by the runs' ids."""
+    plan = FrozenPlan.load(folder)
+    results = {cell.id: Result.of(folder / cell.id) for cell in plan.cells}
+    begun: dict[str, Run] = {}
+    for run in _runs(store, [store.experiment_id], f"tags.kind = 'cell' and tags.sweep = '{plan.sweep}'"):
+        begun.setdefault(run.data.tags["cell"], run)
+    runs = {run.info.run_id: run for run in begun.values()}
+    elsewhere = {str(result.run_id) for result in results.values() if result and result.run_id} - runs.keys()
+    runs |= _by_id(store, sorted(elsewhere))
+    cells = [
+        one.planned(cell, plan.factors, result, runs.get(str(result.run_id)) if result else begun.get(cell.id))
+        for cell, result in ((cell, results[cell.id]) for cell in plan.cells)
+    ]
+    return (
+        Subject(
+            title=_title(plan.factors),
+            sweep=plan.sweep,
+            experiment=store.client.get_experiment(store.experiment_id).name,
+            filter=None,
+            command=plan.command,
+            created=plan.created,
+            factors=plan.factors,
+            cells=cells,
+        ),
+        _places(runs.values()),
+    )
+
+
+def of_experiment(store: Store, condition: str | None) -> tuple[Subject, dict[str, str]]:
+    """The cells of the store's experiment that MLflow's filter `condition` lets through, and where the artifacts
+    of their runs are, by the runs' ids.
+
+    Of a cell that was run more than once, the latest finished run counts.
+
+    Raises:
+        ReportError: where the filter is none, or lets nothing through.
+    """
+    wanted = "tags.kind = 'cell'" + (f" and {condition}" if condition else "")
+    try:
+        found = list(_runs(store, [store.experiment_id], wanted))
+    except MlflowException as error:
+        raise ReportError(f"filter = {condition!r}: {error.message}") from None
+    experiment = store.client.get_experiment(store.experiment_id).name
+    if not found:
+        raise ReportError(f"filter = {condition!r}: no cell of experiment {experiment} is let through by it")
+    latest: dict[str, Run] = {}
+    for run in sorted(found, key=lambda run: run.info.status != "FINISHED"):  # stable: the latest first
+        latest.setdefault(run.data.tags["cell"], run)
+    runs = sorted(latest.values(), key=lambda run: run.info.start_time)
+    columns = varying([run.data.params for run in runs], [one.digest(run) for run in runs])
+    cells = [one.found(run, {key: column[row] for key, column in columns.items()}) for row, run in enumerate(runs)]
+    factors = {key: in_order(column) for key, column in columns.items()}
+    subject = Subject(_title(factors), None, experiment, condition, None, None, factors, cells)
+    return subject, _places(runs)
+
+
+def find_store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
+    """The store where runs were recorded; unlike `open_store`, this creates nothing.
+
+    Args:
+        outputs_dir: of the runs.
+        uri: a server's address, or None for the file under `outputs_dir`.
+        experiment: that the runs are filed under.
+
+    Raises:
+        ReportError: where there is no store, or no such experiment in it.
+    """
+    if uri is None:
+        database = outputs_dir.resolve() / "mlflow.db"
+        if not database.exists():
+            raise ReportError(f"outputs_dir = {outputs_dir}: nothing was recorded there ({database} is missing)")
+        uri = f"sqlite:///{database}"
+    client = MlflowClient(uri)
+    try:
+        ids = {found.name: str(found.experiment_id) for found in client.search_experiments()}
+    except MlflowException as error:
+        raise ReportError(f"tracking.uri = {uri}: {error.message}") from None
+    if experiment not in ids:
+        known = f"{near(experiment, list(ids))} It has {', '.join(ids)}"
+        raise ReportError(f"experiment = {experiment!r}: the store has none of this name.{known}")
+    return Store(uri, ids[experiment], None)
+
+
+def parent_of(store: Store, sweep: str) -> str | None:
+    """The id of the sweep's own run, where it has one."""
+    run = next(_runs(store, [store.experiment_id], f"tags.kind = 'sweep' and tags.sweep = '{sweep}'"), None)
+    return None if run is None else str(run.info.run_id)
+
+
+def publish(store: Store, parent_run_id: str, report: "Report") -> None:
+    """Keep the report with the sweep's own run: its files, its charts, the best values as metrics, the description.
+
+    Doing it again replaces files and description. A metric is logged again only where its value has changed: then the
+    step is the same, 0, and the later time makes it the one that counts.
+    """
+    client = store.client
+    for path in report.files:
+        client.log_artifact(parent_run_id, str(path))
+    for name, svg in report.charts.items():
+        client.log_text(parent_run_id, standalone(svg), f"figures/{name}.svg")
+    client.set_tag(parent_run_id, MLFLOW_RUN_NOTE, description(report.summary))
+    if best := next((c for c in report.summary.configurations if c.chosen), None):
+        logged = client.get_run(parent_run_id).data.metrics
+        values = {CHOSEN_BY: best.val_accuracy.mean, MEASURE: best.test_accuracy.mean}
+        now = int(time.time() * 1000)
+        changed = [Metric(key, value, now, 0) for key, value in values.items() if logged.get(key) != value]
+        client.log_batch(parent_run_id, metrics=changed)
+
+
+def _title(factors: Iterable[str]) -> str:
+    """What is compared, in words."""
+    varied = list(factors)
+    settings = [key for key in varied if key not in (SEED, *SPLITS)]
+    return " \N{MULTIPLICATION SIGN} ".join(settings or varied) or "one cell"
+
+
+def _places(runs: Iterable[Run]) -> dict[str, str]:
+    return {run.info.run_id: str(run.info.artifact_uri) for run in runs}
+
+
+def _runs(store: Store, experiments: Sequence[str], condition: str) -> Iterator[Run]:
+    """All runs that meet the condition, the latest first."""
+    token = None
+    while True:
+        page = store.client.search_runs(list(experiments), condition, max_results=PAGE, page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
+
+
+def _by_id(store: Store, run_ids: Sequence[str]) -> dict[str, Run]:
+    """Those of the runs that the store has, in whichever experiment."""
+    if not run_ids:
+        return {}
+    experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
+    found: dict[str, Run] = {}
+    for start in range(0, len(run_ids), IDS):
+        ids = ", ".join(f"'{run_id}'" for run_id in run_ids[start : start + IDS])
+        found |= {run.info.run_id: run for run in _runs(store, experiments, f"attributes.run_id IN ({ids})")}
+    return found

@@ -1,0 +1,173 @@
+"""What cells of the pool's tests do in their processes. Which of the faults a cell has, its seed says."""
+
+import faulthandler
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_info
+
+from src.sweep.result import Result
+from src.tracking.store import open_store
+from src.train import record
+
+DEADLINE_S = 60
+
+
+def until(condition):
+    """Wait for it, but not forever."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def finish(cell, folder, progress=None):
+    Result(cell.id, cell.name, "finished").save(folder)
+
+
+def note(folder, name, **facts):
+    (folder / name).write_text(json.dumps(facts))
+
+
+def siblings(folder, name):
+    return list(folder.parent.glob(f"*/{name}"))
+
+
+def begin_run(cell):
+    store = open_store(cell.config)
+    store.client.create_run(store.experiment_id, tags={"kind": "cell", "cell": cell.id, "sweep": cell.sweep.id})
+
+
+def hang():
+    print("hanging here", flush=True)
+    threading.Event().wait()
+
+
+def raise_error():
+    raise ValueError("not this one")
+
+
+def write_much_and_die():
+    print("\n".join(f"line {number}" for number in range(1000)))
+    os._exit(4)
+
+
+FAULTS = {
+    1: raise_error,
+    2: partial(sys.exit, 3),
+    3: write_much_and_die,
+    4: partial(signal.raise_signal, signal.SIGKILL),
+    5: faulthandler._sigsegv,
+    6: hang,
+    7: partial(signal.raise_signal, signal.SIGSTOP),
+    8: partial(os._exit, 0),
+}
+
+
+def fail_by_seed(cell, folder, progress):
+    begin_run(cell)
+    FAULTS.get(cell.config.seed, lambda: None)()
+    finish(cell, folder)
+
+
+def overlap(cell, folder, progress, num_slots):
+    """Not over before as many cells have started as there are slots."""
+    started = time.monotonic()
+    note(folder, "started")
+    until(lambda: len(siblings(folder, "started")) >= num_slots)
+    note(folder, "span", started=started, ended=time.monotonic())
+    finish(cell, folder)
+
+
+def first_waits_for_all_others(cell, folder, progress):
+    if cell.config.seed == 0:
+        num_others = cell.sweep.num_cells - 1
+        until(lambda: len(siblings(folder, "result.json")) == num_others)
+    finish(cell, folder)
+
+
+def tell_threads(cell, folder, progress):
+    images = torch.rand(8, 3, 32, 32)
+    for _ in range(3):  # enough work for every thread
+        torch.nn.functional.conv2d(images, torch.rand(16, 3, 3, 3))
+        torch.rand(400, 400) @ torch.rand(400, 400)
+    note(
+        folder,
+        "threads",
+        torch=torch.get_num_threads(),
+        interop=torch.get_num_interop_threads(),
+        blas=[pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"],
+    )
+    finish(cell, folder)
+
+
+def tell_start(cell, folder, progress):
+    """What a process is born with, and what it imports all the same."""
+    facts = {
+        "server_threads": len(list(Path(f"/proc/{os.getppid()}/task").iterdir())),
+        "cuda_started": torch.cuda.is_initialized(),
+        "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "said": os.environ.get("SAID"),
+        "main": sys.modules["__main__"].__spec__.name,
+    }
+    before = set(sys.modules)
+    record(cell, folder, progress)
+    note(folder, "facts", **facts, imported=sorted(set(sys.modules) - before))
+
+
+class AfterEpoch:
+    """Does something after each epoch, and passes on what it is told."""
+
+    def __init__(self, progress, act):
+        self.progress, self.act = progress, act
+
+    def __getattr__(self, name):
+        return getattr(self.progress, name)
+
+    def epoch_over(self, epoch):
+        self.progress.epoch_over(epoch)
+        self.act(epoch)
+
+
+def signal_parent():
+    os.kill(multiprocessing.parent_process().pid, signal.SIGINT)
+
+
+def interrupt_once(cell, folder, progress):
+    """The real work; after its second epoch, the first cell presses Ctrl-C."""
+    first = cell.config.seed == 0
+    record(cell, folder, AfterEpoch(progress, lambda epoch: signal_parent() if first and epoch.number == 2 else None))
+
+
+def interrupt_twice(cell, folder, progress):
+    """Deaf to the wish to stop; the first cell presses Ctrl-C again when it has been passed on to it."""
+    begin_run(cell)
+    note(folder, "started", pid=os.getpid())
+    until(lambda: len(siblings(folder, "started")) == 2)
+    if cell.config.seed == 0:
+        signal_parent()
+        until(lambda: progress.stop_requested)
+        signal_parent()
+    hang()
+
+
+def kill_server(cell, folder, progress):
+    """The first cell does, and neither ends nor is ended by that."""
+    if cell.config.seed == 0:
+        note(folder, "started", pid=os.getpid())
+        os.kill(os.getppid(), signal.SIGKILL)
+        hang()
+    finish(cell, folder)
+
+
+def run_forever(cell, folder, progress):
+    note(folder, "started", pid=os.getpid(), server=os.getppid())
+    hang()

@@ -1,0 +1,178 @@
+"""The pool as Hydra starts it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from hydra import compose
+from hydra_plugins.pool_launcher import PoolLauncher
+from mlflow import MlflowClient
+from omegaconf import OmegaConf
+
+from src.compose import hydra_at
+from src.sweep import server
+from tests.conftest import ROOT
+
+TINY = ("dataset.image_size=8", "model=mlp")
+POOL = "hydra/launcher=pool"
+
+
+def results(outputs):
+    """The outcomes of all cells by name."""
+    found = [json.loads(path.read_text()) for path in outputs.glob("sweeps/*/*/result.json")]
+    return {result["name"]: result for result in found}
+
+
+@pytest.fixture(scope="module")
+def swept(command_line, tmp_path_factory):
+    """A sweep in the pool, in which a cell diverges, and the same with Hydra's own launcher."""
+    outputs = {launcher: tmp_path_factory.mktemp(launcher) for launcher in ("pool", "basic")}
+    done = {
+        launcher: command_line(
+            "-m",
+            f"hydra/launcher={launcher}",
+            *TINY,
+            "epochs=3",
+            "optimizer.lr=0.1,1e30",
+            "seed=0,1",
+            f"outputs_dir={folder}",
+        )
+        for launcher, folder in outputs.items()
+    }
+    return done["pool"], results(outputs["pool"]), results(outputs["basic"]), outputs["pool"]
+
+
+def test_a_cell_gives_the_same_numbers_in_the_pool_as_in_one_process(swept):
+    _, pooled, alone, _ = swept
+    assert len(pooled) == 4
+    numbers = ("status", "reason", "best_epoch", "val_loss", "val_accuracy", "test_accuracy", "num_parameters")
+    for name, result in pooled.items():
+        if result["status"] == "finished":
+            assert [result[key] for key in numbers] == [alone[name][key] for key in numbers]
+
+
+def test_the_terminal_has_a_line_a_cell_and_its_failures_at_once(swept):
+    done, _, _, _ = swept
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    assert [line.split()[0] for line in lines] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert sum(line.endswith(": failed") for line in lines) == 2
+    message = "optimizer.lr=1e+30 seed=0 failed. NonFiniteLossError: the training loss became nan in epoch 1"
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_every_cell_has_its_log_and_its_output_in_its_folder(swept):
+    _, pooled, _, outputs = swept
+    for result in pooled.values():
+        (folder,) = outputs.glob(f"sweeps/*/{result['cell']}")
+        log = (folder / "train.log").read_text()
+        assert "[src.train][INFO]" in log
+        assert log.count("Epoch(") == (3 if result["status"] == "finished" else 0)
+        assert (folder / "output.log").read_text() == ""
+
+
+@pytest.fixture
+def launcher(monkeypatch):
+    """The launcher that these overrides make, and whether it has started the fork server."""
+
+    def made(*overrides):
+        starts = []
+        monkeypatch.setattr(server, "start", lambda: starts.append(1))
+        with hydra_at():
+            config = compose("config", [POOL, *overrides], return_hydra_config=True)
+        options = OmegaConf.to_container(config.hydra.launcher)
+        options.pop("_target_")
+        pool = PoolLauncher(**options)
+        pool.setup(hydra_context=None, task_function=None, config=config)
+        return pool, bool(starts)
+
+    return made
+
+
+@pytest.mark.parametrize(("override", "started"), [("dry_run=false", True), ("dry_run=true", False)])
+def test_the_fork_server_gets_ready_while_the_sweep_is_planned_unless_none_is_run(launcher, override, started):
+    assert launcher(override)[1] == started
+
+
+def test_what_hydra_says_of_a_job_holds_for_the_folder_of_each_cell(launcher, tmp_path):
+    pool, _ = launcher("hydra.job.env_set={ANY: 1}", "hydra.verbose=[src.train]")
+    for name in ("a", "b"):
+        job = pool._hydra_job(tmp_path / name)
+        assert job.logging["handlers"]["file"]["filename"] == str(tmp_path / name / "train.log")
+        assert job.environment == {"ANY": "1"}
+        assert job.verbose == ["src.train"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra.launcher.slots=0", "hydra.launcher.slots = 0: must be greater than 0"),
+        ("hydra/sweeper=basic", "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid has planned"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_runs(command_line, tmp_path, override, message):
+    done = command_line("-m", POOL, override, *TINY, "seed=0,1", f"outputs_dir={tmp_path}/outputs")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "outputs" / "mlflow.db").exists()
+
+
+def test_a_failure_stops_a_sweep_that_is_to_stop(command_line, tmp_path):
+    settings = ("on_failure=stop", "hydra.launcher.slots=1", "epochs=1", f"outputs_dir={tmp_path}")
+    done = command_line("-m", POOL, *TINY, "optimizer.lr=1e30,0.1", *settings)
+    assert done.returncode == 1
+    assert set(results(tmp_path)) == {"optimizer.lr=1e+30"}
+
+
+def test_ctrl_c_in_a_terminal_reaches_all_processes_and_stops_them_after_their_epoch(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "src.train",
+        "-m",
+        POOL,
+        *TINY,
+        "epochs=100000",
+        "seed=0,1,2",
+        "hydra.launcher.slots=2",
+    ]
+    command.append(f"outputs_dir={tmp_path}")
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("sweeps/*/*/last.pt"))) < 2:
+            assert time.monotonic() < deadline
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "SIGINT: the running cells finish their epoch and are kept" in err
+    assert "Traceback" not in err
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    assert {run.info.status for run in client.search_runs(["1"])} == {"KILLED"}
+    assert [result["status"] for result in results(tmp_path).values()] == ["interrupted"] * 2
+
+
+PRELOAD = """
+import torch
+def started(*arguments):
+    raise SystemExit("CUDA was started")
+torch.cuda._device_count_nvml = lambda: 1  # NVML sees a GPU
+torch.cuda._lazy_init = torch._C._cuda_getDeviceCount = torch._C._ensureCUDADeviceGuardSet = started
+import src.sweep.preload
+assert torch.cuda.is_available()
+print("warm", flush=True)
+"""
+
+
+@pytest.mark.skipif(torch.version.cuda is None, reason="this build of torch has no CUDA to start")
+def test_the_fork_server_gets_ready_without_starting_cuda_where_there_is_a_gpu():
+    """An export asks whether there is one, and would start it to see. After that, no child could use it."""
+    done = subprocess.run([sys.executable, "-c", PRELOAD], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("warm\n", "")

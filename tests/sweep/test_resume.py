@@ -1,0 +1,269 @@
+"""A sweep that was cut off, and the same command again."""
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from src.compose import hydra_at
+from src.problems import ConfigError
+from src.sweep.cell import Cell
+from src.sweep.plan import plan
+from src.sweep.run import run_sweep
+from src.train import record
+from tests.conftest import ROOT
+
+TINY = ("dataset.image_size=8", "model=mlp")
+DEADLINE_S = 120
+
+
+class Quiet:
+    """Nobody follows the cells, and nobody stops them."""
+
+    stop_requested = False
+
+    def __init__(self):
+        self.failures = []
+
+    def begun(self, cell, source, splits, place, num_done):
+        pass
+
+    def epoch_over(self, epoch):
+        pass
+
+    def failed(self, cell, text):
+        self.failures.append(text)
+
+
+class Sweeps:
+    """Sweeps of one outputs folder, and what is recorded of them."""
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+        self.progress = Quiet()
+
+    def run(self, *overrides):
+        """A sweep in this process, its cells one after the other. Returns its exit code."""
+        with hydra_at():
+            planned = plan([f"outputs_dir={self.outputs}", *TINY, *overrides])
+        return run_sweep(planned, self._launch)
+
+    def _launch(self, jobs):
+        for *_, sweep_dir, cell_id in jobs:
+            folder = Path(ast.literal_eval(sweep_dir.split("=", 1)[1]), ast.literal_eval(cell_id.split("=", 1)[1]))
+            record(Cell.thaw(folder), folder, self.progress)
+
+    def start(self, *overrides):
+        """The same as a user starts it."""
+        command = [sys.executable, "-m", "src.train", "-m", f"outputs_dir={self.outputs}", *TINY, *overrides]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def wait_for(self, pattern):
+        """Until a file of this pattern is there."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not (found := sorted(self.outputs.glob(pattern))):
+            assert time.monotonic() < deadline, f"no {pattern}"
+        return found
+
+    @property
+    def ids(self):
+        return sorted(path.parent.name for path in self.outputs.glob("sweeps/*/plan.json"))
+
+    def runs(self, kind="cell"):
+        client = MlflowClient(f"sqlite:///{self.outputs}/mlflow.db")
+        return client.search_runs(["1"], f"tags.kind = '{kind}'", max_results=1000)
+
+    def steps(self, run, key="val/loss"):
+        client = MlflowClient(f"sqlite:///{self.outputs}/mlflow.db")
+        return [metric.step for metric in client.get_metric_history(run.info.run_id, key)]
+
+    def plan(self, sweep):
+        return json.loads((self.outputs / "sweeps" / sweep / "plan.json").read_text())
+
+
+@pytest.fixture
+def sweeps(tmp_path):
+    return Sweeps(tmp_path / "outputs")
+
+
+@pytest.fixture(params=["basic", "joblib", "pool"])
+def launcher(request):
+    return f"hydra/launcher={request.param}"
+
+
+def finished(process):
+    """Its output and its messages."""
+    out, err = process.communicate(timeout=DEADLINE_S)
+    return out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_lets_the_epoch_end_and_the_same_command_finishes_the_rest(sweeps, launcher, number):
+    if launcher.endswith("joblib"):
+        pytest.skip("its workers are not told of a signal to their parent; see the next test but one")
+    overrides = (launcher, "seed=0,1,2", "epochs=100")
+    process = sweeps.start(*overrides)
+    sweeps.wait_for("sweeps/*/*/last.pt")
+    os.kill(process.pid, number)
+    out, err = finished(process)
+    (sweep,) = sweeps.ids
+    assert process.returncode in (130, 143), err
+    assert f"3 not finished: the same command with resume={sweep} goes on with them" in out
+    stopped = sweeps.runs()
+    assert {run.info.status for run in stopped} == {"KILLED"}
+    assert all("after epoch" in run.data.tags["reason"] for run in stopped)
+    assert [run.info.status for run in sweeps.runs("sweep")] == ["KILLED"]
+
+    process = sweeps.start(*overrides, "resume=last")
+    out, err = finished(process)
+    assert (process.returncode, err) == (0, "")
+    assert f"3 cells: {len(stopped)} to continue" in out
+    runs = sweeps.runs()
+    assert {run.info.run_id for run in stopped} <= {run.info.run_id for run in runs}
+    assert sorted(run.info.run_name for run in runs) == ["seed=0", "seed=1", "seed=2"]
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert "reason" not in run.data.tags
+        assert sweeps.steps(run) == list(range(1, 101))
+        assert len(sweeps.steps(run, "test/loss")) == 1
+    assert [run.info.status for run in sweeps.runs("sweep")] == ["FINISHED"]
+    assert not list(sweeps.outputs.glob("sweeps/*/*/last.pt"))
+
+
+@pytest.mark.parametrize("launcher", ["basic", "pool"])
+def test_two_signals_stop_at_once_and_nothing_stays_running(sweeps, launcher):
+    process = sweeps.start(f"hydra/launcher={launcher}", "seed=0,1,2", "epochs=100000")
+    sweeps.wait_for("sweeps/*/*/last.pt")
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGTERM)
+    finished(process)
+    assert process.returncode == 130
+    assert {run.info.status for run in sweeps.runs()} == {"KILLED"}
+    assert {run.info.status for run in sweeps.runs("sweep")} == {"KILLED"}
+
+
+def test_a_sweep_that_is_over_has_nothing_to_run_and_may_get_more_arms(sweeps, capsys):
+    assert sweeps.run("seed=0,1", "epochs=1") == 0
+    before = {run.info.run_id: run.info.end_time for run in sweeps.runs()}
+    assert sweeps.run("seed=0,1", "epochs=1", "resume=last") == 0
+    assert "2 cells: 2 finished" in capsys.readouterr().out
+    assert {run.info.run_id: run.info.end_time for run in sweeps.runs()} == before
+    (sweep,) = sweeps.ids
+    assert sweeps.run("seed=0,1", "activation=relu,tanh", "epochs=1", f"resume={sweep}") == 0
+    assert "4 cells: 2 finished, 2 to run" in capsys.readouterr().out
+    assert len(sweeps.runs()) == 4
+    (parent,) = sweeps.runs("sweep")
+    assert {run.data.tags["mlflow.parentRunId"] for run in sweeps.runs()} == {parent.info.run_id}
+    assert sweeps.plan(sweep)["factors"] == {"seed": ["0", "1"], "activation": ["relu", "tanh"]}
+
+
+def test_cells_that_are_not_asked_for_again_stay_in_the_plan(sweeps, capsys):
+    sweeps.run("seed=0,1", "epochs=1")
+    sweeps.run("seed=1,2", "epochs=1", "resume=last")
+    assert "2 cells: 1 finished, 1 to run" in capsys.readouterr().out
+    assert [cell["name"] for cell in sweeps.plan(sweeps.ids[0])["cells"]] == ["seed=1", "seed=2", "seed=0"]
+
+
+def test_reuse_takes_what_other_sweeps_have_finished(sweeps, capsys):
+    sweeps.run("seed=0,1", "epochs=1")
+    assert sweeps.run("seed=1,2", "epochs=1", "reuse=true") == 0
+    assert "2 cells: 1 finished, 1 to run (1 of them in other sweeps)" in capsys.readouterr().out
+    assert len(sweeps.runs()) == 3
+    assert len(sweeps.ids) == 2
+
+
+def test_a_failed_cell_is_retried_as_often_as_asked_and_again_when_resumed(sweeps, capsys):
+    settings = ("optimizer.lr=0.1,1e30", "epochs=2")
+    assert sweeps.run(*settings, "retries=2") == 1
+    assert [text[:41] for text in sweeps.progress.failures] == ["NonFiniteLossError: the training loss bec"] * 3
+    runs = {run.info.run_name: run for run in sweeps.runs()}
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "optimizer.lr=0.1": "FINISHED",
+        "optimizer.lr=1e+30": "FAILED",
+    }
+    assert "1 failed: the same command with resume=" in capsys.readouterr().out
+    assert [run.info.status for run in sweeps.runs("sweep")] == ["FAILED"]
+    assert sweeps.run(*settings, "resume=last") == 1
+    assert "2 cells: 1 finished, 1 to retry" in capsys.readouterr().out
+    assert len(sweeps.runs()) == 2
+
+
+def test_on_failure_stop_starts_no_further_cell(sweeps, launcher):
+    process = sweeps.start(launcher, "optimizer.lr=1e30,0.1", "seed=range(8)", "epochs=1", "on_failure=stop")
+    out, err = finished(process)
+    assert process.returncode == 1, err
+    assert len(sweeps.runs()) < 16
+    assert "not finished" in out
+
+
+def test_every_launcher_runs_the_same_sweep_and_resumes_it(sweeps, launcher):
+    for seeds, resume in (("0,1", ()), ("0,1,2", ("resume=last",))):
+        process = sweeps.start(launcher, f"seed={seeds}", "epochs=2", *resume)
+        out, err = finished(process)
+        assert (process.returncode, err) == (0, "")
+    assert "3 cells: 2 finished, 1 to run" in out
+    assert [sweeps.steps(run) for run in sweeps.runs()] == [[1, 2]] * 3
+
+
+def test_a_resume_of_nothing_is_refused(sweeps):
+    with pytest.raises(
+        ConfigError, match=f"resume = 'last': there is no such sweep in {sweeps.outputs}/sweeps; there are none"
+    ):
+        sweeps.run("resume=last", "seed=0,1")
+    assert not sweeps.outputs.exists()
+
+
+def test_a_resume_with_none_of_the_cells_names_the_command_that_it_should_be(sweeps):
+    sweeps.run("seed=0,1", "epochs=1")
+    with pytest.raises(
+        ConfigError, match=r"that sweep has none of these cells; its command was\n *python -m src.train"
+    ):
+        sweeps.run("seed=5,6", "epochs=1", "resume=last")
+
+
+def test_a_sweep_that_is_running_cannot_be_resumed(sweeps):
+    process = sweeps.start("seed=0,1", "epochs=100000")
+    sweeps.wait_for("sweeps/*/*/last.pt")
+    try:
+        with pytest.raises(ConfigError, match=f"resume = '{sweeps.ids[0]}': another process is running this sweep"):
+            sweeps.run("seed=0,1", "epochs=100000", "resume=last")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def change_code(plan):
+    plan["sources"]["src/fit/loop.py"] = "another"
+    return "the code: src/fit/loop.py"
+
+
+def change_version(plan):
+    plan["versions"]["torch"] = "1.0"
+    return "and was 1.0"
+
+
+def change_data(plan):
+    plan["data"] = dict.fromkeys(plan["data"], "0123")
+    return "and was 0123"
+
+
+@pytest.mark.parametrize("change", [change_code, change_version, change_data])
+def test_a_resume_says_what_has_changed_and_asks(sweeps, change, capsys):
+    sweeps.run("seed=0,1", "epochs=1")
+    path = sweeps.outputs / "sweeps" / sweeps.ids[0] / "plan.json"
+    plan = json.loads(path.read_text())
+    said = change(plan)
+    path.write_text(json.dumps(plan))
+    with pytest.raises(ConfigError, match="resume_anyway=true goes on all the same") as refused:
+        sweeps.run("seed=0,1,2", "epochs=1", "resume=last")
+    assert said in str(refused.value)
+    assert json.loads(path.read_text()) == plan
+    assert sweeps.run("seed=0,1,2", "epochs=1", "resume=last", "resume_anyway=true") == 0
+    assert "3 cells: 2 finished, 1 to run" in capsys.readouterr().out

@@ -1,0 +1,133 @@
+"""Reports in MLflow, and what is read from there."""
+
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+
+from src.report import write_report
+from src.summary.description import MAX_LENGTH, description
+from src.sweep.frozen import FrozenPlan
+from src.sweep.result import Result
+from src.tracking.records import of_sweep, parent_of, publish
+from tests.summary.made import maker, run_of
+from tests.summary.plain import summary_of
+
+FACTORS = {"model": ["cnn", "mlp"], "seed": ["0", "1"]}
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    """Sweeps in one store, each with an id of its own: a store takes a second to make."""
+    return maker(tmp_path_factory.mktemp("outputs"))
+
+
+@pytest.fixture
+def sweep(make):
+    """A sweep of which one cell is still missing."""
+    return make(FACTORS, lambda v: "not run" if v == {"model": "mlp", "seed": "1"} else 0.7 + 0.01 * int(v["seed"]))
+
+
+def finish(folder, store, accuracy):
+    cell = FrozenPlan.load(folder).cells[-1]
+    run_id = run_of(store, cell, accuracy, tags={"sweep": folder.name})
+    Result(cell.id, cell.name, "finished", run_id=run_id).save(folder / cell.id)
+
+
+def test_the_sweeps_own_run_has_the_report_and_the_best_values(sweep):
+    folder, store = sweep
+    report = write_report(folder, store)
+    parent = parent_of(store, folder.name)
+    publish(store, parent, report)
+    run = store.client.get_run(parent)
+    artifacts = Path(urlparse(run.info.artifact_uri).path)
+    for path in report.files:
+        assert (artifacts / path.name).read_bytes() == path.read_bytes()
+    charts = {path.stem: path.read_text() for path in (artifacts / "figures").iterdir()}
+    assert set(charts) == set(report.charts)
+    assert all("var(" not in svg and "background: white" in svg for svg in charts.values())
+    assert run.data.metrics == {"best/val_accuracy": pytest.approx(0.705), "test/accuracy": pytest.approx(0.705)}
+    assert "| model=cnn ★ | 2 | 70.5% | " in run.data.tags["mlflow.note.content"]
+
+
+def test_publishing_again_leaves_one_record_of_what_has_not_changed(sweep):
+    folder, store = sweep
+    parent = parent_of(store, folder.name)
+    for _ in range(3):
+        publish(store, parent, write_report(folder, store))
+    for key in ("best/val_accuracy", "test/accuracy"):
+        assert len(store.client.get_metric_history(parent, key)) == 1
+
+
+def test_of_values_that_have_changed_the_newest_counts_at_the_same_step(sweep):
+    folder, store = sweep
+    parent = parent_of(store, folder.name)
+    publish(store, parent, write_report(folder, store))
+    finish(folder, store, 0.9)
+    publish(store, parent, write_report(folder, store))
+    assert store.client.get_run(parent).data.metrics["test/accuracy"] == pytest.approx(0.8)
+    history = store.client.get_metric_history(parent, "test/accuracy")
+    assert [metric.step for metric in history] == [0, 0]
+
+
+def test_without_a_finished_cell_there_is_a_description_and_no_metric(make):
+    folder, store = make(FACTORS, lambda _: "failed")
+    parent = parent_of(store, folder.name)
+    publish(store, parent, write_report(folder, store))
+    run = store.client.get_run(parent)
+    assert run.data.metrics == {}
+    assert run.data.tags["mlflow.note.content"].startswith("There is no answer yet")
+
+
+def test_a_sweep_without_a_run_of_its_own_has_none(sweep):
+    assert parent_of(sweep[1], "another") is None
+
+
+def test_cells_without_a_result_are_known_by_their_runs(make):
+    """Of a killed sweep: one run was still open, one had ended without its result being written."""
+    folder, store = make({"seed": ["0", "1", "2"]}, lambda v: {"0": "running", "1": "failed"}.get(v["seed"], 0.7))
+    for cell in FrozenPlan.load(folder).cells:
+        Result.remove(folder / cell.id)
+    subject, places = of_sweep(store, folder)
+    assert [cell.status for cell in subject.cells] == ["running", "failed", "finished"]
+    assert set(places) == {cell.run_id for cell in subject.cells}
+
+
+def test_a_level_that_an_arm_does_not_mention_is_looked_up(sweep):
+    folder, store = sweep
+    plan = FrozenPlan.load(folder)
+    plan.factors["epochs"] = ["4", "8"]
+    plan.factors["optimizer"] = ["sgd", "adam"]
+    plan.save(folder)
+    subject, _ = of_sweep(store, folder)
+    assert subject.cells[0].levels == {"model": "cnn", "seed": "0", "epochs": "4", "optimizer": "sgd"}
+
+
+def test_files_that_are_gone_leave_their_part_out(sweep):
+    folder, store = sweep
+    _, places = of_sweep(store, folder)
+    for place in places.values():
+        for path in Path(urlparse(place).path).iterdir():
+            path.unlink()
+    report = write_report(folder, store)
+    assert report.summary.best.confusion is None
+    assert report.summary.comparisons == []
+    assert not any(name.startswith("learning") for name in report.charts)
+
+
+def test_a_description_is_no_longer_than_mlflow_keeps():
+    factors = {"model": [f"model_{i}" for i in range(100)], "activation": ["relu", "tanh"]}
+    summary = summary_of(factors, lambda v: 0.5 + int(v["model"][6:]) / 1000)
+    text = description(summary)
+    assert 0.9 * MAX_LENGTH < len(text) <= MAX_LENGTH
+    assert "configurations more" in text
+    assert "model=model\\_99 activation=relu ★" in text
+
+
+def test_a_description_says_what_markdown_would_take_for_itself():
+    (row,) = (
+        line
+        for line in description(summary_of({"dataset.path": ["a|b*<i>"]}, lambda _: 0.5)).splitlines()
+        if line.startswith("| dataset")
+    )
+    assert "dataset.path=a\\|b\\*&lt;i>" in row
