@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.bases import Base, Bases, Choices, explained, resolved
 from src.config import GROUPS, Config
-from src.overrides import Asked, options_of
+from src.overrides import SEARCHPATH, Asked, options_of
 from src.problems import ConfigError
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -80,7 +80,8 @@ def composed(overrides: Sequence[str], config_name: str = "config") -> Composed:
     Raises:
         ConfigError: with all that is wrong with the overrides, the files they choose, and the outcome.
     """
-    return Composer(config_name).composed(overrides)
+    where = [text for text in overrides if text.startswith(SEARCHPATH)]
+    return Composer(config_name, where).composed([text for text in overrides if text not in where])
 
 
 Outcome = tuple[dict[str, Any], dict[str, str]]
@@ -99,8 +100,8 @@ class Composer:
 
     def __init__(self, config_name: str = "config", hydra: Sequence[str] = ()) -> None:
         self.hydra = tuple(hydra)
-        searchpath = [text for text in hydra if text.startswith("hydra.searchpath=")]
-        options = cache(lambda group: options_of(group, searchpath))
+        searchpath = [text for text in hydra if text.startswith(SEARCHPATH)]
+        options = cache(lambda group: options_of(group, config_name, searchpath))
         self._asked = cache(lambda text: Asked.of(text, options))
         self._bases = Bases(config_name)
         self._part = cache(_part)

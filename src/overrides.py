@@ -17,20 +17,23 @@ from src.problems import ConfigError, near
 
 OWNED_BY_HYDRA = ("hydra.", "hydra/")
 
+SEARCHPATH = "hydra.searchpath"
+
 
 def loader() -> ConfigLoader:
     """What finds the files of `conf/`. Needs `compose.hydra_at`."""
     return GlobalHydra.instance().config_loader()
 
 
-def options_of(group: str, searchpath: Sequence[str] = ()) -> list[str]:
+def options_of(group: str, config_name: str | None = None, searchpath: Sequence[str] = ()) -> list[str]:
     """The choices of a group; none where there is no such group. Needs `compose.hydra_at`.
 
     Args:
         group: its name.
-        searchpath: the overrides that say where else files are looked for, `hydra.searchpath=[...]`.
+        config_name: of the primary file, which may say where else files are looked for.
+        searchpath: the overrides that do, `hydra.searchpath=[...]`.
     """
-    return loader().get_group_options(group, ObjectType.CONFIG, overrides=list(searchpath))
+    return loader().get_group_options(group, ObjectType.CONFIG, config_name, list(searchpath))
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -11,9 +12,11 @@ import pytest
 
 from src import report
 from src.report import write_report
+from src.sweep.cell import identity
 from src.sweep.frozen import FrozenPlan
 from src.sweep.result import Result
-from tests.conftest import ROOT
+from src.tracking.records import find_store
+from tests.conftest import ROOT, config_of
 from tests.summary.made import cell_of, maker, run_of, store_in, sweep_of
 
 FACTORS = {"model": ["cnn", "cnn_batch"], "optimizer.lr": ["0.01", "0.1"], "seed": ["0", "1", "2"]}
@@ -21,8 +24,10 @@ NASTY = ("<script>alert(1)</script>", "\"quoted\" & 'single'", "$x^2$ and $", "n
 
 
 def accuracy(levels):
-    base = {"cnn": 0.6, "cnn_batch": 0.8}[levels["model"]] + (0.1 if levels["optimizer.lr"] == "0.1" else 0)
-    return base + {"0": 0.0, "1": 0.01, "2": -0.005}[levels["seed"]] * (1 if levels["model"] == "cnn" else 2)
+    """Each setting adds to what a seed changes, so that its effect differs from seed to seed."""
+    batch, fast = levels["model"] == "cnn_batch", levels["optimizer.lr"] == "0.1"
+    noise = {"0": 0.0, "1": 0.01, "2": -0.005}[levels["seed"]]
+    return 0.6 + 0.2 * batch + 0.1 * fast + noise * (1 + batch + fast)
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +166,10 @@ def test_the_data_are_strict_json_with_the_numbers_of_the_page(sweep):
     assert data["question"]["replicates"] == {"seed": ["0", "1", "2"]}
     best = next(c for c in data["configurations"] if c["chosen"])
     assert best["name"] == "model=cnn_batch optimizer.lr=0.1"
-    assert best["test_accuracy"]["mean"] == pytest.approx(0.9 + 0.01 / 3)
+    assert best["test_accuracy"]["mean"] == pytest.approx(0.9 + 3 * 0.005 / 3)
     model, lr = data["effects"]
     assert model["difference"]["mean"] == pytest.approx(0.2 + 0.005 / 3)
-    assert lr["difference"]["mean"] == pytest.approx(0.1)
+    assert lr["difference"]["mean"] == pytest.approx(0.1 + 0.005 / 3)
     assert data["best"]["name"] == "model=cnn_batch optimizer.lr=0.1 seed=1"
     assert sum(map(sum, data["best"]["confusion"]["counts"])) == 200
     assert len(data["comparisons"]) == 6
@@ -251,6 +256,51 @@ def test_a_page_of_a_hundred_cells_is_small(make):
     folder, store = make(factors, lambda v: 0.7 + 0.01 * int(v["seed"]))
     write_report(folder, store)
     assert (folder / "report.html").stat().st_size < 1_500_000
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, command_line):
+    """The outputs of a sweep that was really trained."""
+    outputs = tmp_path_factory.mktemp("trained")
+    ended = command_line(
+        "-m",
+        "model=mlp,cnn_batch",
+        "optimizer.lr=0.1,3e-2",
+        "dataset.image_size=8",
+        "epochs=1",
+        "l2=1e-4",
+        f"outputs_dir={outputs}",
+    )
+    assert ended.returncode == 0, ended.stderr
+    return outputs, ended.stdout
+
+
+def test_a_sweep_ends_in_its_report(trained):
+    outputs, shown = trained
+    (folder,) = outputs.glob("sweeps/*")
+    data = json.loads((folder / "report.json").read_text())
+    for cell in data["cells"]:
+        result = json.loads((folder / cell["id"] / "result.json").read_text())
+        for key in ("run_id", "best_epoch", "val_accuracy", "test_accuracy", "test_accuracy_low", "num_parameters"):
+            assert cell[key] == result[key]
+        assert cell["seconds"] == pytest.approx(result["seconds"])
+    assert data["question"]["factors"] == {"model": ["mlp", "cnn_batch"], "optimizer.lr": ["0.1", "0.03"]}
+    assert f"{folder}/report.html" in shown
+    assert data["answer"][0] in " ".join(shown.split())
+    assert data["question"]["num_images"]["test"] == sum(map(sum, data["best"]["confusion"]["counts"]))
+
+
+def test_the_command_of_a_cell_makes_this_cell(trained):
+    """Of a sweep's by its overrides, of a single run's by its parameters."""
+    outputs, _ = trained
+    (folder,) = outputs.glob("sweeps/*")
+    store = find_store(outputs, None, "image-classification")
+    of_runs = report.write_report_of_runs(outputs / "made", store, None).summary.cells
+    of_sweep = write_report(folder, store).summary.cells
+    assert {cell.id for cell in of_runs} == {cell.id for cell in of_sweep}
+    for cell in (*of_runs, *of_sweep):
+        config = config_of(*shlex.split(cell.command.removeprefix("python -m src.train ")))
+        assert identity(config, config.dataset.build(config.data_dir).fingerprint) == cell.id
 
 
 # --- the command line -------------------------------------------------------------------------------------------------

@@ -72,6 +72,11 @@ def save_last(folder: Path, training: Training, past: Past) -> None:
     save(folder / LAST, {"training": training.state_dict(), "epochs": epochs, "best": past.weights})
 
 
+def num_done(folder: Path) -> int:
+    """How many epochs `last.pt` has behind it; 0 where there is none."""
+    return int(load(folder / LAST)["training"]["num_done"]) if (folder / LAST).exists() else 0
+
+
 def go_on(folder: Path, training: Training) -> Past:
     """Bring `training` to where `last.pt` left it, or leave it at its beginning where there is none.
 

@@ -70,16 +70,20 @@ def _differences(question: Question, effects: Sequence[Effect], interactions: Se
     if all(effect.p_holm is None for effect in effects):
         number = count(max(effect.difference.num_replicates for effect in effects), noun(question))
         return [
-            f"With {number} for each configuration no difference can be told from the luck of training: "
-            f"{_scored(largest[0].difference, largest[0])}{over}."
+            f"With {number} for each configuration no difference can be told from the luck of training; "
+            f"what was seen: {_scored(largest[0].difference, largest[0])}{over}."
         ]
     certain = [effect for effect in largest if effect.certain][:MAX_EFFECTS]
     dependence = _dependence(interactions)
     if not certain:
-        tested = next(effect for effect in largest if effect.p_holm is not None)
+        tested = [effect for effect in effects if effect.p_holm is not None]
+        first = max(tested, key=lambda effect: abs(effect.difference.mean))
+        seen = f"{_scored(first.difference, first)} (95% interval {_size(first.difference)}){over}{dependence}."
+        if len(tested) == 1:
+            return [f"The difference cannot be told from chance: {seen}"]
         return [
-            f"No difference between the values of one setting can be told from chance; the largest is uncertain: "
-            f"{_scored(tested.difference, tested)} (95% interval {_size(tested.difference)}){over}{dependence}."
+            f"None of {len(tested)} differences between two values of a setting can be told from chance, "
+            f"all of them taken together (Holm); the largest: {seen}"
         ]
     said = [f"{_scored(effect.difference, effect)} (95% interval {_size(effect.difference)})" for effect in certain]
     return [f"{', and '.join(said)}{over}{dependence}."]
@@ -110,7 +114,7 @@ def _averaged(question: Question, effects: Sequence[Effect]) -> str:
 
 
 def _largest(effects: Sequence[Effect]) -> list[Effect]:
-    """The largest effect of each factor that has a certain one, else of each factor; the largest first."""
+    """One effect of each factor, the largest certain one where there is any; the largest of them first."""
     found: dict[str, Effect] = {}
     for effect in sorted(effects, key=lambda e: (not e.certain, -abs(e.difference.mean))):
         found.setdefault(effect.factor, effect)

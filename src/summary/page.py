@@ -12,7 +12,7 @@ from src.summary.answer import noun, standing
 from src.summary.commands import ENOUGH_SEEDS
 from src.summary.content import MAX_CLASSES, CellRow, Configuration, Summary
 from src.summary.effects import Interaction, shown_effects
-from src.sweep.statistics import reach
+from src.sweep.statistics import Estimate, reach
 
 HERE = Path(__file__).parent
 
@@ -51,6 +51,8 @@ def page(summary: Summary, charts: Mapping[str, str]) -> str:
             num_interactions=sum(interaction.p_holm is not None for interaction in summary.interactions),
             scale=Scale(summary.configurations),
             num_replicates=num_replicates,
+            cut_accuracies=any(_beyond(c.test_accuracy, 0, 1) for c in summary.configurations),
+            cut_points=any(_beyond(effect.difference, -1, 1) for effect in summary.effects),
             unfinished=_by_reason(summary.cells),
             enough_seeds=ENOUGH_SEEDS,
             narrower=reach(ENOUGH_SEEDS) / reach(num_replicates) if num_replicates > 1 else None,
@@ -84,6 +86,11 @@ class Scale:
         """0 to 100."""
         share = (accuracy - self.low) / (self.high - self.low)
         return round(100 * min(1.0, max(0.0, share)), 2)
+
+
+def _beyond(estimate: Estimate, low: float, high: float) -> bool:
+    """Whether its interval reaches to where no value can be."""
+    return (estimate.low is not None and estimate.low < low) or (estimate.high is not None and estimate.high > high)
 
 
 def _by_reason(cells: Sequence[CellRow]) -> list[tuple[str, str | None, list[CellRow]]]:

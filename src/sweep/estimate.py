@@ -65,6 +65,8 @@ class Estimate:
     def __str__(self) -> str:
         if self.seconds is None:
             return "unknown: no past epochs to go by"
+        if not self.num_past:
+            return "0 s: there is nothing to run"
         slots = "one cell after the other" if self.num_slots == 1 else f"{self.num_slots} cells at a time"
         stop = " if none stops early" if self.may_stop else ""
         unlike = f"; {_counted(self.num_unlike, 'cell')} like none before left out" if self.num_unlike else ""
@@ -94,10 +96,11 @@ def estimate(
     durations: list[float] = []
     met: set[Traits] = set()
     for cell in cells:
-        for traits in [traits for traits in _traits(params_of(cell)) if traits in alike][:1]:
-            epoch_s, after_s = cost(traits)
+        known = [traits for traits in _traits(params_of(cell)) if traits in alike]
+        if known:
+            epoch_s, after_s = cost(known[0])
             durations.append((cell.config.epochs - (num_done or {}).get(cell.id, 0)) * epoch_s + after_s)
-            met.add(traits)
+            met.add(known[0])
     return Estimate(
         seconds=_makespan(durations, num_slots) if durations or not cells else None,
         num_slots=num_slots,
@@ -110,14 +113,16 @@ def estimate(
 def params_of(cell: Cell) -> dict[str, str]:
     """What is recorded of a cell and the cost of its epochs may depend on, as `Past.params`."""
     raw = cell.raw
-    parts = {f"{top}.{key}": value for top in ("dataset", "model") for key, value in raw[top].items()}
-    level = {key: raw[key] for key in SAME_COST if key in raw and not isinstance(raw[key], dict)}
-    return {**cell.choices, **{key: str(value) for key, value in {**parts, **level}.items()}, DATA: cell.fingerprint}
+    flat = {
+        f"{top}.{key}": value for top in ("dataset", "model") for key, value in raw[top].items() if key != "_target_"
+    }
+    flat |= {key: raw[key] for key in SAME_COST if key in raw and key not in cell.choices}
+    return {**cell.choices, **{key: str(value) for key, value in flat.items()}, DATA: cell.fingerprint}
 
 
 def _traits(params: Mapping[str, str]) -> tuple[Traits, Traits]:
     """In what past cells are to agree with this one: in everything, or if there are none, at least in this."""
-    model = sorted(key for key in params if key.startswith("model.") and key != "model._target_")
+    model = sorted(key for key in params if key.startswith("model."))
     everything = tuple((key, params.get(key, "")) for key in (*SAME_COST, *model))
     return everything, tuple((key, params.get(key, "")) for key in SAME_NETWORK)
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from src.files import write_text
 from src.problems import ConfigError
-from src.sweep.cell import Cell
-from src.sweep.plan import Plan
+
+if TYPE_CHECKING:  # a report needs no torch
+    from src.sweep.cell import Cell
+    from src.sweep.plan import Plan
 
 PLAN_FILE = "plan.json"
 SOURCES = Path(__file__).parent.parent
@@ -63,7 +65,7 @@ class FrozenPlan:
     cells: list[FrozenCell]
 
     @classmethod
-    def of(cls, plan: Plan, sweep: str, command: str) -> Self:
+    def of(cls, plan: "Plan", sweep: str, command: str) -> Self:
         """The plan, with the state of everything that it rests on."""
         from src.tracking.environment import git_state
 
@@ -134,12 +136,12 @@ def find(outputs_dir: Path, name: str) -> str:
     return name
 
 
-def _kept(cell: Cell, name: str) -> Any:
+def _kept(cell: "Cell", name: str) -> Any:
     value = getattr(cell, name)
     return list(value) if isinstance(value, tuple) else value
 
 
-def _data_settings(cell: Cell) -> str:
+def _data_settings(cell: "Cell") -> str:
     return json.dumps({**cell.raw["dataset"], "data_dir": str(cell.config.data_dir)}, sort_keys=True)
 
 

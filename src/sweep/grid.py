@@ -83,7 +83,10 @@ def _values(override: Override) -> list[str]:
         return [line]
     if not override.is_discrete_sweep():
         raise ConfigError([f"{override.input_line}: a grid needs values to try, as in key=1,2 or key=range(1,4)"])
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    if not values:
+        raise ConfigError([f"{override.input_line}: holds no value to try"])
+    return values
 
 
 def _declared(hydra: Sequence[str], recipe: Arm, config_name: str) -> list[Grid]:
@@ -101,8 +104,9 @@ def _declared(hydra: Sequence[str], recipe: Arm, config_name: str) -> list[Grid]
     grids = [common]
     if isinstance(blocks, list) and blocks:
         named = [_grid(f"{BLOCKS}[{position}]", block, problems) for position, block in enumerate(blocks)]
-        alone = {BLOCKS: [f"{BLOCKS}=null"]}  # or a cell's overrides would, by themselves, ask for all blocks again
-        grids = [{**alone, **block, **{k: texts for k, texts in common.items() if k not in block}} for block in named]
+        # or the overrides of a cell would, by themselves, ask for the other blocks again
+        only = {} if any(key_of(text) == BLOCKS for text in hydra) else {BLOCKS: [f"{BLOCKS}=null"]}
+        grids = [{**block, **{k: texts for k, texts in common.items() if k not in block}, **only} for block in named]
     elif blocks is not None:
         problems.append(f"{BLOCKS} = {blocks!r}: must be a list of grids, as in [{EXAMPLE}, {{model: mlp}}], or null")
     if problems:

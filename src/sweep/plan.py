@@ -8,7 +8,7 @@ from src import terminal
 from src.compose import Composed, Composer
 from src.config import SWEEP_KEYS, UNSPLIT, Config, Part, is_scientific
 from src.dataset import DataError, Dataset
-from src.overrides import OWNED_BY_HYDRA, parse
+from src.overrides import OWNED_BY_HYDRA, SEARCHPATH, parse
 from src.problems import ConfigError
 from src.sweep.cell import Cell
 from src.sweep.grid import Arm, arms_of, factors_of, key_of
@@ -58,7 +58,7 @@ def plan(overrides: Sequence[str], config_name: str = "config") -> Plan:
 
 def _reproducing(arm: Arm, hydra: Sequence[str]) -> list[str]:
     """The command line that makes a cell by itself, which is told nothing of how a sweep is run."""
-    where = [text for text in hydra if key_of(text) == "hydra.searchpath"]
+    where = [text for text in hydra if key_of(text) == SEARCHPATH]
     return where + [text for text in arm if key_of(text) not in SWEEP_KEYS]
 
 

@@ -74,7 +74,8 @@ def rehearsal() -> None:
 
 
 imports()
-rehearsal()
+with suppress(Exception):  # whatever goes wrong with it goes wrong in a cell too, and is told there
+    rehearsal()
 thread_pools()
 sys.modules["__main__"].__spec__ = src.train.__spec__  # or each child would run the module again, to have its names
 gc.collect()

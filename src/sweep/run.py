@@ -13,17 +13,20 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from src import terminal
 from src.command_line import typed
 from src.compose import unique_id
+from src.fit import checkpoint
 from src.interrupt import Interrupt
 from src.problems import ConfigError
 from src.report import Report, write_report
 from src.sweep import frozen
 from src.sweep.cell import Cell, SweepContext
+from src.sweep.estimate import estimate
 from src.sweep.frozen import FrozenPlan
 from src.sweep.plan import Plan
 from src.sweep.result import Result, Status
 from src.sweep.standing import Standing, in_words
 from src.tracking import records
 from src.tracking import sweep as runs
+from src.tracking.past import existing_store, past_cells
 from src.tracking.store import Store, open_store
 from src.tracking.view import show_runs
 
@@ -33,6 +36,25 @@ Launch = Callable[[Sequence[Sequence[str]]], object]
 SOME_FAILED = 1
 
 
+def dry_run(plan: Plan, num_slots: int) -> None:
+    """Show what `run_sweep` would do, and how long that may take, and do nothing.
+
+    Raises:
+        ConfigError: as `run_sweep` would.
+    """
+    config = plan.cells[0].config
+    folder, _ = _frozen(plan)
+    standings = {cell.id: Standing.of(folder / cell.id) for cell in plan.cells}
+    states = {cell: str(standing) for cell, standing in standings.items()}
+    if config.reuse and (store := existing_store(config)):
+        missing = [cell for cell, standing in standings.items() if standing is not Standing.FINISHED]
+        states |= dict.fromkeys(runs.finished(store, missing), "finished in another sweep")
+    waiting = [cell for cell in plan.cells if states[cell.id] in (Standing.NEW, Standing.INTERRUPTED, Standing.FAILED)]
+    num_done = {cell.id: checkpoint.num_done(folder / cell.id) for cell in waiting}
+    past = past_cells(config, {cell.fingerprint for cell in plan.cells})
+    terminal.show_dry_run(plan, states, estimate(waiting, past, num_slots, num_done))
+
+
 def run_sweep(plan: Plan, launch: Launch) -> int:
     """Run what is missing of the cells of `plan`. Whatever failed has been shown. Returns the exit code.
 
@@ -40,14 +62,8 @@ def run_sweep(plan: Plan, launch: Launch) -> int:
         ConfigError: where a sweep is to be resumed that is not there, is running, or rests on what has changed.
     """
     config = plan.cells[0].config  # what is read from it is the same for all: it cannot be swept
-    sweep_id = frozen.find(config.outputs_dir, config.resume) if config.resume else unique_id()
-    folder = frozen.folder_of(config.outputs_dir) / sweep_id
-    planned = FrozenPlan.of(plan, sweep_id, typed())
-    if config.resume:
-        planned = _resumed(FrozenPlan.load(folder), planned, anyway=config.resume_anyway)
-    if config.dry_run:
-        # DRY RUN
-        return 0
+    folder, planned = _frozen(plan)
+    sweep_id = planned.sweep
     terminal.show_plan(sweep_id, plan)
     with _alone(folder), Interrupt.on_signals() as interrupt:
         planned.save(folder)
@@ -187,6 +203,18 @@ def _summed_up(sweep: Sweep) -> Report | None:
         terminal.show_error(f"{traceback.format_exc()}The report could not be written; to try again: {again}")
         return None
     return written
+
+
+def _frozen(plan: Plan) -> tuple[Path, FrozenPlan]:
+    """The sweep's folder, and what is to be written there of the plan; of a new sweep, or the one that it resumes."""
+    config = plan.cells[0].config
+    if config.resume is None:
+        planned = FrozenPlan.of(plan, unique_id(), typed())
+        return frozen.folder_of(config.outputs_dir) / planned.sweep, planned
+    sweep_id = frozen.find(config.outputs_dir, config.resume)
+    folder = frozen.folder_of(config.outputs_dir) / sweep_id
+    now = FrozenPlan.of(plan, sweep_id, typed())
+    return folder, _resumed(FrozenPlan.load(folder), now, anyway=config.resume_anyway)
 
 
 def _resumed(earlier: FrozenPlan, now: FrozenPlan, *, anyway: bool) -> FrozenPlan:

@@ -9,6 +9,7 @@ from src.summary.record import ReportError
 from src.sweep.estimate import DATA, Past
 from src.tracking.cells import digest
 from src.tracking.records import find_store
+from src.tracking.store import Store
 
 EPOCH_S = "time/epoch_s"
 
@@ -18,14 +19,21 @@ LATEST = 1000
 
 def past_cells(config: Config, fingerprints: Collection[str]) -> list[Past]:
     """The latest finished cells on the data sets with these fingerprints. Where there is no store, none is created."""
-    try:
-        store = find_store(config.outputs_dir, config.tracking.uri, config.tracking.experiment)
-    except ReportError:
+    store = existing_store(config)
+    if store is None:
         return []
     digests = ", ".join(f"'{fingerprint}'" for fingerprint in sorted(fingerprints))
     wanted = f"tags.kind = 'cell' and attributes.status = 'FINISHED' and dataset.digest IN ({digests})"
     runs = store.client.search_runs([store.experiment_id], wanted, max_results=LATEST)
     return [_past(run) for run in runs if EPOCH_S in run.data.metrics]
+
+
+def existing_store(config: Config) -> Store | None:
+    """The store that `config` names, if it is there."""
+    try:
+        return find_store(config.outputs_dir, config.tracking.uri, config.tracking.experiment)
+    except ReportError:
+        return None
 
 
 def _past(run: Run) -> Past:

@@ -28,8 +28,7 @@ IDS = 200  # run ids a query
 
 
 def of_sweep(store: Store, folder: Path) -> tuple[Subject, dict[str, str]]:
-    """The cells of the sweep in `folder`, whatever has become of them, and where the artifacts
-    of their runs are, by the runs' ids."""
+    """The cells of the sweep in `folder`, whatever has become of them, and the artifact URIs of their runs, by id."""
     plan = FrozenPlan.load(folder)
     results = {cell.id: Result.of(folder / cell.id) for cell in plan.cells}
     begun: dict[str, Run] = {}
@@ -50,7 +49,10 @@ def of_sweep(store: Store, folder: Path) -> tuple[Subject, dict[str, str]]:
             filter=None,
             command=plan.command,
             created=plan.created,
-            factors=plan.factors,
+            factors={
+                key: list(dict.fromkeys([*values, *(cell.levels[key] for cell in cells)]))
+                for key, values in plan.factors.items()
+            },
             cells=cells,
         ),
         _places(runs.values()),
@@ -58,8 +60,7 @@ def of_sweep(store: Store, folder: Path) -> tuple[Subject, dict[str, str]]:
 
 
 def of_experiment(store: Store, condition: str | None) -> tuple[Subject, dict[str, str]]:
-    """The cells of the store's experiment that MLflow's filter `condition` lets through, and where the artifacts
-    of their runs are, by the runs' ids.
+    """The cells that MLflow's filter `condition` lets through, and the artifact URIs of their runs, by id.
 
     Of a cell that was run more than once, the latest finished run counts.
 

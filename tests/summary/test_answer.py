@@ -45,9 +45,24 @@ def test_what_cannot_be_told_from_chance_is_not_claimed():
     noise = {("relu", "0"): 0.01, ("relu", "1"): -0.02, ("tanh", "1"): 0.02, ("tanh", "2"): -0.01}
     outcome = {"activation": ["relu", "tanh"], "seed": SEEDS}
     text = said(outcome, lambda v: 0.8 + noise.get((v["activation"], v["seed"]), 0))
-    assert text.startswith("No difference between the values of one setting can be told from chance")
-    assert "activation=tanh scores 0.7 percentage points higher than relu" in text
+    said_of_it = (
+        "The difference cannot be told from chance: activation=tanh scores 0.7 percentage points higher than relu"
+    )
+    assert text.startswith(said_of_it)
     assert "the other one cannot be told apart from it" in text
+
+
+def test_a_difference_that_only_a_single_test_would_call_certain_is_not_claimed():
+    """Two settings, so two comparisons; each interval by itself leaves out 0."""
+    noise = {"0": -0.02, "1": 0.0, "2": 0.02}
+
+    def outcome(levels):
+        pushed = (levels["model"] == "mlp") + 0.9 * (levels["activation"] == "tanh")
+        return 0.5 + pushed * (0.05 + noise[levels["seed"]])
+
+    summary = summary_of({"model": ["cnn", "mlp"], "activation": ["relu", "tanh"], "seed": SEEDS}, outcome)
+    assert all(effect.difference.low > 0 and not effect.certain for effect in summary.effects)
+    assert summary.answer[0].startswith("None of 2 differences between two values of a setting can be told from chance")
 
 
 def test_with_one_seed_nothing_is_tested_and_the_answer_says_so():

@@ -7,7 +7,7 @@ from hydra import compose
 
 from src import bases
 from src.command_line import checked_arguments
-from src.compose import hydra_at
+from src.compose import composed, hydra_at
 from src.dataset.digits import Digits
 from src.problems import ConfigError
 from src.sweep.plan import plan
@@ -48,6 +48,13 @@ def test_a_list_is_a_value_and_not_a_sweep(hydra_conf):
 
 def test_a_glob_sweeps_over_choices(hydra_conf):
     assert len(plan(["activation=glob(*lu)"]).cells) == len(plan(["activation=elu,gelu,leaky_relu,relu,silu"]).cells)
+
+
+@pytest.mark.parametrize("override", ["seed=range(5,1)", "model=glob(no*)"])
+def test_a_sweep_over_nothing_is_refused(hydra_conf, override):
+    with pytest.raises(ConfigError) as refused:
+        plan([override])
+    assert refused.value.problems == (f"{override}: holds no value to try",)
 
 
 @pytest.fixture
@@ -206,6 +213,15 @@ def test_a_cell_is_reproduced_by_its_overrides(declared):
         alone = plan(cell.overrides)
         assert [again.id for again in alone.cells] == [cell.id]
         assert alone.factors == {}
+
+
+def test_choices_may_stand_elsewhere(hydra_conf, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "small.yaml").write_text("defaults: [cnn]\nchannels: [2, 2]\n")
+    planned = plan([f"hydra.searchpath=[file://{tmp_path}]", "model=small,cnn"])
+    assert [cell.config.model.channels for cell in planned.cells] == [(2, 2), (16, 32)]
+    assert [plan(cell.overrides).cells[0].id for cell in planned.cells] == [cell.id for cell in planned.cells]
+    assert composed(planned.cells[0].overrides).raw == planned.cells[0].raw
 
 
 def test_how_a_sweep_is_run_changes_no_cell(hydra_conf):

@@ -16,7 +16,7 @@ from src.compose import hydra_at
 from src.problems import ConfigError
 from src.sweep.cell import Cell
 from src.sweep.plan import plan
-from src.sweep.run import run_sweep
+from src.sweep.run import dry_run, run_sweep
 from src.train import record
 from tests.conftest import ROOT
 
@@ -55,6 +55,11 @@ class Sweeps:
             planned = plan([f"outputs_dir={self.outputs}", *TINY, *overrides])
         return run_sweep(planned, self._launch)
 
+    def dry_run(self, *overrides):
+        with hydra_at():
+            planned = plan([f"outputs_dir={self.outputs}", *TINY, *overrides, "dry_run=true"])
+        dry_run(planned, num_slots=1)
+
     def _launch(self, jobs):
         for *_, sweep_dir, cell_id in jobs:
             folder = Path(ast.literal_eval(sweep_dir.split("=", 1)[1]), ast.literal_eval(cell_id.split("=", 1)[1]))
@@ -71,6 +76,10 @@ class Sweeps:
         while not (found := sorted(self.outputs.glob(pattern))):
             assert time.monotonic() < deadline, f"no {pattern}"
         return found
+
+    def files(self):
+        """All that is there but the marks of an open database."""
+        return sorted(path for path in self.outputs.rglob("*") if ".db-" not in path.name)
 
     @property
     def ids(self):
@@ -108,7 +117,7 @@ def finished(process):
 def test_one_signal_lets_the_epoch_end_and_the_same_command_finishes_the_rest(sweeps, launcher, number):
     if launcher.endswith("joblib"):
         pytest.skip("its workers are not told of a signal to their parent; see the next test but one")
-    overrides = (launcher, "seed=0,1,2", "epochs=100")
+    overrides = (launcher, "seed=0,1,2", "epochs=40")
     process = sweeps.start(*overrides)
     sweeps.wait_for("sweeps/*/*/last.pt")
     os.kill(process.pid, number)
@@ -131,7 +140,7 @@ def test_one_signal_lets_the_epoch_end_and_the_same_command_finishes_the_rest(sw
     for run in runs:
         assert run.info.status == "FINISHED"
         assert "reason" not in run.data.tags
-        assert sweeps.steps(run) == list(range(1, 101))
+        assert sweeps.steps(run) == list(range(1, 41))
         assert len(sweeps.steps(run, "test/loss")) == 1
     assert [run.info.status for run in sweeps.runs("sweep")] == ["FINISHED"]
     assert not list(sweeps.outputs.glob("sweeps/*/*/last.pt"))
@@ -177,6 +186,22 @@ def test_reuse_takes_what_other_sweeps_have_finished(sweeps, capsys):
     assert "2 cells: 1 finished, 1 to run (1 of them in other sweeps)" in capsys.readouterr().out
     assert len(sweeps.runs()) == 3
     assert len(sweeps.ids) == 2
+
+
+def test_a_dry_run_tells_what_would_be_done_and_does_nothing(sweeps, capsys):
+    sweeps.dry_run("seed=0,1", "epochs=1")
+    assert "2 cells: 2 to run" in (shown := capsys.readouterr().out)
+    assert "unknown: no past epochs to go by" in shown
+    assert not sweeps.outputs.exists()
+    sweeps.run("seed=0,1", "epochs=1")
+    before = sweeps.files()
+    capsys.readouterr()
+    sweeps.dry_run("seed=0,1,2", "epochs=1", "resume=last")
+    assert "3 cells: 2 finished, 1 to run" in capsys.readouterr().out
+    sweeps.dry_run("seed=0,1,2", "epochs=1", "reuse=true")
+    assert "3 cells: 2 finished in another sweep, 1 to run" in (shown := capsys.readouterr().out)
+    assert "one cell after the other; from 2 past cells" in shown
+    assert sweeps.files() == before
 
 
 def test_a_failed_cell_is_retried_as_often_as_asked_and_again_when_resumed(sweeps, capsys):

@@ -96,11 +96,12 @@ def test_cells_without_a_result_are_known_by_their_runs(make):
 def test_a_level_that_an_arm_does_not_mention_is_looked_up(sweep):
     folder, store = sweep
     plan = FrozenPlan.load(folder)
-    plan.factors["epochs"] = ["4", "8"]
+    plan.factors["epochs"] = ["8", "16"]
     plan.factors["optimizer"] = ["sgd", "adam"]
     plan.save(folder)
     subject, _ = of_sweep(store, folder)
     assert subject.cells[0].levels == {"model": "cnn", "seed": "0", "epochs": "4", "optimizer": "sgd"}
+    assert subject.factors["epochs"] == ["8", "16", "4"]
 
 
 def test_files_that_are_gone_leave_their_part_out(sweep):

@@ -32,14 +32,14 @@ def against(
         factor: the setting that the colours stand for.
         values: of that setting, in the order of their colours.
     """
-    names = list(values)
-    above = 0.34 + 0.17 * legend_rows([f"{factor}={name}" for name in names])
+    looks = {f"{factor}={value}": look(place) for place, value in enumerate(values)}
+    above = 0.34 + 0.17 * legend_rows(list(looks))
     chart = Chart(f"test accuracy over {cost.name}", above + 2.1)
     axes = chart.place(0.55, 0.5, 2.93, 1.6)
     means = [configuration.test_accuracy.mean for configuration in configurations]
     for configuration, x in zip(configurations, costs, strict=True):
         accuracy = configuration.test_accuracy
-        colour, _ = look(names.index(configuration.levels[factor]))
+        colour, _ = looks[f"{factor}={configuration.levels[factor]}"]
         if accuracy.low is not None and accuracy.high is not None:
             axes.vlines(x, max(accuracy.low, 0), min(accuracy.high, 1), color=colour, linewidth=1, alpha=0.55)
         axes.plot(x, accuracy.mean, "o", color=colour, markersize=4, clip_on=False)
@@ -54,7 +54,7 @@ def against(
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(percent_ticks(min(means), max(means)))
     axes.set_xlabel(cost.unit)
-    legend(axes, [f"{factor}={name}" for name in names])
+    legend(axes, looks)
     return chart.svg("One point a configuration; the line through it is its 95% interval.")
 
 

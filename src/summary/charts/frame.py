@@ -6,7 +6,7 @@ its light or dark scheme; in a file of its own, the colours of the light scheme.
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Literal
 
@@ -40,6 +40,10 @@ PLACEHOLDERS = {name: f"#0{place:x}0{place:x}0{place:x}" for place, name in enum
 NAMES = {colour: name for name, colour in PLACEHOLDERS.items()}
 SERIES = [PLACEHOLDERS[name] for name in LIGHT if name.startswith("c")]
 STYLES: Sequence[Literal["-", "--", ":", "-."]] = ("-", "--", ":", "-.")
+
+Look = tuple[str, Literal["-", "--", ":", "-."]]
+"""Colour and line style."""
+
 
 PAPER, INK, MUTED, LINE = (PLACEHOLDERS[name] for name in ("paper", "ink", "muted", "line"))
 
@@ -114,14 +118,15 @@ def standalone(svg: str) -> str:
     return text.replace("<svg ", '<svg style="background: white; font-family: sans-serif" ', 1)
 
 
-def look(place: int) -> tuple[str, Literal["-", "--", ":", "-."]]:
+def look(place: int) -> Look:
     """Colour and line style of the series at `place`."""
     return SERIES[place % len(SERIES)], STYLES[place // len(SERIES) % len(STYLES)]
 
 
-def legend(axes: Axes, names: Sequence[str]) -> None:
-    """What the colours of the series mean, above the axes; `legend_rows` says how many lines it takes."""
-    handles = [Line2D([], [], color=look(i)[0], linestyle=look(i)[1], linewidth=2) for i in range(len(names))]
+def legend(axes: Axes, looks: Mapping[str, Look]) -> None:
+    """What series look like, by their names, above the axes; `legend_rows` says how many lines it takes."""
+    names = list(looks)
+    handles = [Line2D([], [], color=colour, linestyle=style, linewidth=2) for colour, style in looks.values()]
     shown = axes.legend(
         handles,
         [legible(name, 24) for name in names],

@@ -24,13 +24,12 @@ def learning(factor: str, histories: Mapping[str, Sequence[History]], measure: s
         measure: an attribute of `History`.
     """
     name = {"val_accuracy": "validation accuracy", "train_loss": "training loss"}[measure]
-    names = [value for value, cells in histories.items() if cells]
-    above = 0.34 + 0.17 * legend_rows(names)
+    looks = {value: look(place) for place, (value, cells) in enumerate(histories.items()) if cells}
+    above = 0.34 + 0.17 * legend_rows(list(looks))
     chart = Chart(f"{name} by {factor}", above + 2.1)
     axes = chart.place(0.55, 0.5, 2.93, 1.6)
     lowest, highest = np.inf, -np.inf
-    for place, value in enumerate(names):
-        colour, style = look(place)
+    for value, (colour, style) in looks.items():
         epochs, values_EC = _table(histories[value], measure)
         mean, low, high = (f(values_EC, axis=1) for f in (np.nanmean, np.nanmin, np.nanmax))
         whole = int(np.isfinite(values_EC).all(1).sum())
@@ -38,14 +37,15 @@ def learning(factor: str, histories: Mapping[str, Sequence[History]], measure: s
             axes.fill_between(epochs, low, high, color=colour, alpha=0.14, linewidth=0)
         marker = "o" if len(epochs) == 1 else None
         axes.plot(epochs[:whole], mean[:whole], style, color=colour, linewidth=1.5, marker=marker, markersize=3)
-        axes.plot(epochs[max(whole - 1, 0) :], mean[max(whole - 1, 0) :], ":", color=colour, linewidth=1.1)
+        if whole < len(epochs):
+            axes.plot(epochs[whole - 1 :], mean[whole - 1 :], ":", color=colour, linewidth=1.1)
         lowest, highest = min(lowest, float(low.min())), max(highest, float(high.max()))
     if measure == "val_accuracy":
         axes.yaxis.set_major_formatter(percent_ticks(lowest, highest))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch")
-    legend(axes, names)
+    legend(axes, looks)
     return chart.svg("Mean of the cells with each value, and a band from the lowest to the highest.")
 
 

@@ -27,10 +27,8 @@ class GridSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config_name = str(config.hydra.job.config_name)
         self.hydra_overrides = [str(override) for override in config.hydra.overrides.hydra]
-        self.launch_all = (
-            Plugins.instance()
-            .instantiate_launcher(hydra_context=hydra_context, task_function=task_function, config=config)
-            .launch
+        self.runner = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> None:
@@ -38,10 +36,14 @@ class GridSweeper(Sweeper):
         from src.command_line import refuse
         from src.problems import ConfigError
         from src.sweep.plan import plan
-        from src.sweep.run import run_sweep
+        from src.sweep.run import dry_run, run_sweep
 
         try:
             planned = plan([*self.hydra_overrides, *arguments], self.config_name)
+            config = planned.cells[0].config
+            if config.dry_run:
+                dry_run(planned, self._num_slots(config.device))
+                return
             exit_code = run_sweep(planned, self._launch)
         except ConfigError as error:
             refuse(error)
@@ -49,4 +51,9 @@ class GridSweeper(Sweeper):
             sys.exit(exit_code)
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> object:
-        return self.launch_all(jobs, initial_job_idx=0)
+        return self.runner.launch(jobs, initial_job_idx=0)
+
+    def _num_slots(self, device: str) -> int:
+        """How many cells run at a time on the device of this name. Launchers that are not ours do not tell."""
+        tell = getattr(self.runner, "num_slots", None)
+        return tell(device) if tell else 1

@@ -45,6 +45,12 @@ class PoolLauncher(Launcher):
         except ConfigError as error:
             refuse(error)
 
+    def num_slots(self, device: str) -> int:
+        """How many cells run at a time, where the configuration asks for `device`."""
+        from src.sweep.slots import slots
+
+        return len(slots(self.checked, device))
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Run the cells of these jobs, which are frozen in their folders: nothing is composed again.
 
