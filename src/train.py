@@ -72,7 +72,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
     config = cell.config
     device.make_repeatable(config)
     place = device.choose(config.device)
-    with open_run(open_store(config), cell, folder) as run:
+    with open_run(open_store(config), cell) as run:
         source = config.dataset.build(config.data_dir)
         splits = load(source, config.outputs_dir / "cache")
         normalize = Normalize(splits.mean, splits.std).to(place)
@@ -83,7 +83,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
 
         past = checkpoint.go_on(folder, training)
         progress.begun(cell, source, splits, place, training.num_done)
-        _fit(training, past, run, progress)
+        _fit(training, past, folder, run, progress)
 
         best = past.best
         statistics = {"mean": list(splits.mean), "std": list(splits.std)}
@@ -112,7 +112,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
         )
 
 
-def _fit(training: "Training", past: "Past", run: "Run", progress: "Progress") -> None:
+def _fit(training: "Training", past: "Past", folder: Path, run: "Run", progress: "Progress") -> None:
     """Train to the last epoch, or until none is better. Every epoch is kept before it is recorded.
 
     Whatever stops the process, an epoch that is in the records is so in the checkpoint too, and is not trained again.
@@ -124,7 +124,7 @@ def _fit(training: "Training", past: "Past", run: "Run", progress: "Progress") -
         return
     for epoch in training.epochs():
         past.add(epoch, training.model)
-        checkpoint.save_last(run.folder, training, past)
+        checkpoint.save_last(folder, training, past)
         run.log_epochs([epoch])
         progress.epoch_over(epoch)
         log.info(epoch)

@@ -9,16 +9,12 @@ from typing import Any
 
 import mlflow
 import numpy as np
-import pyarrow as pa
 import torch
-from matplotlib.figure import Figure
 from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, LoggedModel, LoggedModelStatus, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
-from pyarrow import parquet
 from torch import Tensor, nn
 
 from src.config import SWEEP_KEYS
@@ -30,6 +26,7 @@ from src.model.summary import Layer
 from src.sweep.cell import Cell
 from src.tracking import figures, tables
 from src.tracking.environment import environment, git_state
+from src.tracking.files import artifacts
 from src.tracking.store import Store, as_default
 
 MAX_METRICS = 1000
@@ -51,13 +48,11 @@ class Run:
         id: MLflow's.
         store: where it is kept.
         cell: what it records.
-        folder: the cell's own folder; what is written there first is logged from there.
     """
 
     id: str
     store: Store
     cell: Cell
-    folder: Path
 
     def log_setup(self, source: Dataset, splits: Splits, layers: Sequence[Layer], device: torch.device) -> None:
         """Everything that is known before the first step: parameters, data set, network, environment."""
@@ -79,15 +74,13 @@ class Run:
             self.store.client.log_inputs(self.id, logged)
         except MlflowException:  # another cell added the same data set at the same moment; now it is found
             self.store.client.log_inputs(self.id, logged)
-        self._text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(self.cell.raw)))
         rows = [(r.name, r.type, "x".join(map(str, r.output_shape)), r.num_parameters) for r in layers]
-        self._text("layers.csv", tables.Table(("layer", "type", "output_shape", "parameters"), rows).csv())
-        if splits.skipped:
-            self._text("skipped_images.txt", "\n".join(splits.skipped) + "\n")
-        self._text(
-            "environment.yaml",
-            OmegaConf.to_yaml(OmegaConf.create({"command": self.cell.command, **environment(device)})),
-        )
+        with artifacts(self.store, self.id) as files:
+            files.yaml("config.yaml", self.cell.raw)
+            files.yaml("environment.yaml", {"command": self.cell.command, **environment(device)})
+            files.table("layers.csv", tables.Table(("layer", "type", "output_shape", "parameters"), rows))
+            if splits.skipped:
+                files.text("skipped_images.txt", "\n".join(splits.skipped) + "\n")
 
     def log_batch(self, images: Tensor, labels: Tensor, names: Sequence[str]) -> None:
         """A picture of a training batch, which shows what augmentation does and whether labels fit their images.
@@ -97,7 +90,8 @@ class Run:
             labels: int64, N.
             names: of the classes.
         """
-        self._figure("batch", figures.batch(images, labels, names))
+        with artifacts(self.store, self.id) as files:
+            files.figure("batch", figures.batch(images, labels, names))
 
     def log_epochs(self, epochs: Sequence[Epoch]) -> None:
         """Epochs' measurements, as metrics at their steps; one that is recorded already stays as it is."""
@@ -147,15 +141,16 @@ class Run:
         ended_ms = history[-1].ended_ms  # so that recording it again, after an interruption, is no second record
         self.store.client.log_batch(self.id, [Metric(key, float(v), ended_ms, step=0) for key, v in metrics.items()])
         mistaken = _images(test, evaluation.mistakes[: figures.MAX_MISTAKES])
-        self._figure("curves", figures.curves(history, self.cell.name))
-        self._figure("confusion", figures.confusion(evaluation, names))
-        self._figure("roc", figures.roc(evaluation, names))
-        self._figure("precision_recall", figures.precision_recall(evaluation, names))
-        self._figure("reliability", figures.reliability(evaluation))
-        self._figure("mistakes", figures.mistakes(evaluation, mistaken, names))
-        for name, table in tables.of_result(history, evaluation, names).items():
-            self._text(name, table.csv())
-        self._predictions(evaluation, names)
+        with artifacts(self.store, self.id) as files:
+            files.figure("curves", figures.curves(history, self.cell.name))
+            files.figure("confusion", figures.confusion(evaluation, names))
+            files.figure("roc", figures.roc(evaluation, names))
+            files.figure("precision_recall", figures.precision_recall(evaluation, names))
+            files.figure("reliability", figures.reliability(evaluation))
+            files.figure("mistakes", figures.mistakes(evaluation, mistaken, names))
+            for name, table in tables.of_result(history, evaluation, names).items():
+                files.table(name, table)
+            files.predictions(evaluation, names)
 
     def log_checkpoint(self, path: Path) -> None:
         self.store.client.log_artifact(self.id, str(path), "checkpoints")
@@ -177,27 +172,9 @@ class Run:
         outputs = self.store.client.get_run(self.id).outputs
         return [self.store.client.get_logged_model(o.model_id) for o in (outputs.model_outputs if outputs else [])]
 
-    def _text(self, name: str, text: str) -> None:
-        self.store.client.log_text(self.id, text, name)
-
-    def _figure(self, name: str, figure: Figure) -> None:
-        self.store.client.log_image(self.id, figures.picture(figure), f"figures/{name}.png")
-
-    def _predictions(self, evaluation: Evaluation, names: Sequence[str]) -> None:
-        """test_predictions.parquet: index, label, prediction, and one column of probabilities a class."""
-        columns: dict[str, Any] = {
-            "index": np.arange(len(evaluation.labels), dtype=np.int32),
-            "label": evaluation.labels.astype(np.int32),
-            "prediction": evaluation.predictions.astype(np.int32),
-            **{f"p_{name}": evaluation.probabilities[:, k] for k, name in enumerate(names)},
-        }
-        path = self.folder / "test_predictions.parquet"
-        parquet.write_table(pa.table(columns), path, compression="zstd")
-        self.store.client.log_artifact(self.id, str(path))
-
 
 @contextmanager
-def open_run(store: Store, cell: Cell, folder: Path) -> Iterator[Run]:
+def open_run(store: Store, cell: Cell) -> Iterator[Run]:
     """The cell's run, which ends FINISHED, or with the reason as a tag: FAILED, or KILLED where it was interrupted.
 
     A cell that was begun before goes on in the same run.
@@ -210,7 +187,7 @@ def open_run(store: Store, cell: Cell, folder: Path) -> Iterator[Run]:
             store.client.delete_tag(active.info.run_id, REASON)
         status = "FAILED"
         try:
-            yield Run(active.info.run_id, store, cell, folder)
+            yield Run(active.info.run_id, store, cell)
             status = "FINISHED"
         except BaseException as error:
             if isinstance(error, Interrupted | KeyboardInterrupt):

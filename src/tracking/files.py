@@ -1,0 +1,63 @@
+"""The files of a run, written to a folder first and handed to MLflow together: each call costs it queries."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+from pyarrow import parquet
+
+from src.fit.evaluate import Evaluation
+from src.tracking import figures
+from src.tracking.store import Store
+from src.tracking.tables import Table
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is going to be artifacts, under the same names.
+
+    Attributes:
+        folder: where it is written.
+    """
+
+    folder: Path
+
+    def text(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def yaml(self, name: str, content: Mapping[str, Any]) -> None:
+        self.text(name, OmegaConf.to_yaml(OmegaConf.create(dict(content))))
+
+    def table(self, name: str, table: Table) -> None:
+        self.text(name, table.csv())
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """A picture, `figures/<name>.png`."""
+        path = self.folder / "figures" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        figures.picture(figure).save(path)
+
+    def predictions(self, evaluation: Evaluation, names: Sequence[str]) -> None:
+        """test_predictions.parquet: index, label, prediction, and one column of probabilities a class."""
+        columns: dict[str, Any] = {
+            "index": np.arange(len(evaluation.labels), dtype=np.int32),
+            "label": evaluation.labels.astype(np.int32),
+            "prediction": evaluation.predictions.astype(np.int32),
+            **{f"p_{name}": evaluation.probabilities[:, k] for k, name in enumerate(names)},
+        }
+        parquet.write_table(pa.table(columns), self.folder / "test_predictions.parquet", compression="zstd")
+
+
+@contextmanager
+def artifacts(store: Store, run_id: str) -> Iterator[Files]:
+    """A place for files, which are the run's when the block is over."""
+    with TemporaryDirectory() as folder:
+        yield Files(Path(folder))
+        store.client.log_artifacts(run_id, folder)
