@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override, Sweep
 from src import terminal
 from src.compose import CONF, hydra_at
 from src.config import SWEEP_KEYS
-from src.overrides import OWNED_BY_HYDRA, parse
+from src.overrides import parse
 from src.problems import ConfigError
 
 if TYPE_CHECKING:
@@ -122,8 +122,10 @@ def _holds_sweep(value: object) -> bool:
 
 
 def _deferred(override: Override) -> str:
-    text = str(override.input_line)
-    known_to_all = text.startswith(OWNED_BY_HYDRA) or override.key_or_group in SWEEP_KEYS
+    """The override as a sweep, which Hydra leaves to the sweeper, where only some configurations may know its key."""
+    known_to_all = override.is_hydra_override() or override.key_or_group in SWEEP_KEYS
     if known_to_all or override.is_sweep_override() or override.is_delete():
-        return text
+        return str(override.input_line)
+    if override.value() is None:
+        return f"{override.get_key_element()}=null,null"  # Hydra's grammar has no choice(null); the plan takes it once
     return f"{override.get_key_element()}=choice({override.get_value_element_as_str() or QUOTED_NOTHING})"

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from src.command_line import checked_arguments
 from tests.conftest import ROOT, choices
@@ -118,6 +119,24 @@ def test_a_sweep_folder_of_ones_own_is_refused(capsys):
 
 def test_a_config_dir_that_is_not_there_is_refused(capsys, tmp_path):
     assert "nowhere: there is no such folder" in refusal(capsys, "--config-dir", f"{tmp_path}/nowhere")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "early_stopping.patience=null",
+        "+hydra.job.env_set.X=1",
+        "hydra.verbose=false",
+        "dry_run=true",
+        "seed=1",
+        "seed=1,2",
+    ],
+)
+def test_hydra_accepts_what_it_is_given_of_a_sweep(given):
+    *_, override = checked_arguments(["-m", given])
+    (parsed,) = OverridesParser.create().parse_overrides([override])
+    assert parsed.key_or_group == given.lstrip("+").split("=")[0]
+    assert parsed.is_sweep_override() == given.startswith(("early", "seed"))
 
 
 def test_overrides_may_stand_on_both_sides_of_a_flag():

@@ -83,7 +83,7 @@ def _values(override: Override) -> list[str]:
         return [line]
     if not override.is_discrete_sweep():
         raise ConfigError([f"{override.input_line}: a grid needs values to try, as in key=1,2 or key=range(1,4)"])
-    values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    values = [f"{key}={value}" for value in dict.fromkeys(override.sweep_string_iterator())]
     if not values:
         raise ConfigError([f"{override.input_line}: holds no value to try"])
     return values

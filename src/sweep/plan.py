@@ -8,7 +8,7 @@ from src import terminal
 from src.compose import Composed, Composer
 from src.config import SWEEP_KEYS, UNSPLIT, Config, Part, is_scientific
 from src.dataset import DataError, Dataset
-from src.overrides import OWNED_BY_HYDRA, SEARCHPATH, parse
+from src.overrides import SEARCHPATH, parse
 from src.problems import ConfigError
 from src.sweep.cell import Cell
 from src.sweep.grid import Arm, arms_of, factors_of, key_of
@@ -40,8 +40,8 @@ def plan(overrides: Sequence[str], config_name: str = "config") -> Plan:
         ConfigError: with every mistake in any arm, naming the arm, or with the reason why a data set cannot be had.
     """
     by_key = {o.get_key_element(): o for o in parse(overrides)}  # the last one said of a key counts
-    task = [o for key, o in by_key.items() if not key.startswith(OWNED_BY_HYDRA)]
-    hydra = [str(o.input_line) for key, o in by_key.items() if key.startswith(OWNED_BY_HYDRA)]
+    task = [o for o in by_key.values() if not o.is_hydra_override()]
+    hydra = [str(o.input_line) for o in by_key.values() if o.is_hydra_override()]
     arms = arms_of(task, hydra, config_name)
     factors = factors_of(arms)
     if idle := list(_idle(factors)):

@@ -77,6 +77,8 @@ def run_sweep(plan: Plan, launch: Launch) -> int:
                 status = "FINISHED" if sweep.all_finished else "FAILED"
             except KeyboardInterrupt:
                 status = "KILLED"
+            except Exception:  # the launcher gave up, as joblib's does when a worker dies; what its cells left is there
+                terminal.show_error(traceback.format_exc())
             sweep.close(interrupted=status == "KILLED")
             written = _summed_up(sweep)
         finally:
@@ -165,13 +167,14 @@ class Sweep:
     def _jobs(self, waiting: Sequence[Cell]) -> list[list[str]]:
         """The jobs of these cells, each frozen into its folder, with the run that it was begun in."""
         begun = runs.begun(self.store, self.folder.name)
+        positions = {cell.id: position for position, cell in enumerate(self.cells, start=1)}
         jobs = []
         for cell in waiting:
             run = begun.get(cell.id)
             place = SweepContext(
                 id=self.folder.name,
                 parent_run_id=self.parent_run_id,
-                position=self.cells.index(cell) + 1,
+                position=positions[cell.id],
                 num_cells=len(self.cells),
                 run_id=run.info.run_id if run else None,
             )

@@ -37,6 +37,13 @@ def test_arms_that_are_the_same_cell_are_planned_once(hydra_conf):
     assert planned.num_duplicates == 2
 
 
+def test_a_value_given_twice_is_one_value(hydra_conf):
+    planned = plan(["early_stopping.patience=null,null", "seed=1,2,1"])
+    assert [(c.config.seed, c.config.early_stopping.patience) for c in planned.cells] == [(1, None), (2, None)]
+    assert list(planned.factors) == ["seed"]
+    assert planned.num_duplicates == 0
+
+
 def test_the_last_override_of_a_key_counts(hydra_conf):
     assert [cell.config.seed for cell in plan(["seed=1,2", "seed=3"]).cells] == [3]
 

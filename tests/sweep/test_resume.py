@@ -204,6 +204,23 @@ def test_a_dry_run_tells_what_would_be_done_and_does_nothing(sweeps, capsys):
     assert sweeps.files() == before
 
 
+def test_what_a_launcher_that_gives_up_has_run_is_kept_and_reported(sweeps, capsys):
+    def launch(jobs):
+        sweeps._launch(jobs[:1])
+        raise RuntimeError("a worker died")
+
+    with hydra_at():
+        planned = plan([f"outputs_dir={sweeps.outputs}", *TINY, "seed=0,1", "epochs=1"])
+    assert run_sweep(planned, launch) == 1
+    shown = capsys.readouterr()
+    assert "RuntimeError: a worker died" in shown.err
+    assert "1 not finished: the same command with resume=" in shown.out
+    assert [run.info.status for run in sweeps.runs("sweep")] == ["FAILED"]
+    sweeps.wait_for("sweeps/*/report.html")
+    assert sweeps.run("seed=0,1", "epochs=1", "resume=last") == 0
+    assert "2 cells: 1 finished, 1 to run" in capsys.readouterr().out
+
+
 def test_a_failed_cell_is_retried_as_often_as_asked_and_again_when_resumed(sweeps, capsys):
     settings = ("optimizer.lr=0.1,1e30", "epochs=2")
     assert sweeps.run(*settings, "retries=2") == 1
