@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,11 +74,6 @@ class Cell:
         return cls(
             cell_id, name, levels, tuple(overrides), composed.choices, fingerprint, composed.raw, composed.config
         )
-
-    @property
-    def command(self) -> str:
-        """What trains the cell by itself."""
-        return shlex.join(["python", "-m", "src.train", *self.overrides])
 
     def freeze(self, folder: Path) -> None:
         """Write the cell down, so that editing `conf/` later cannot change it."""

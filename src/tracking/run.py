@@ -23,6 +23,7 @@ from src.fit.epoch import Epoch
 from src.fit.evaluate import Evaluation
 from src.interrupt import Interrupted
 from src.model.summary import Layer
+from src.summary.commands import of_cell
 from src.sweep.cell import Cell
 from src.tracking import figures, tables
 from src.tracking.environment import environment, git_state
@@ -77,7 +78,7 @@ class Run:
         rows = [(r.name, r.type, "x".join(map(str, r.output_shape)), r.num_parameters) for r in layers]
         with artifacts(self.store, self.id) as files:
             files.yaml("config.yaml", self.cell.raw)
-            files.yaml("environment.yaml", {"command": self.cell.command, **environment(device)})
+            files.yaml("environment.yaml", {"command": of_cell(self.cell.overrides), **environment(device)})
             files.table("layers.csv", tables.Table(("layer", "type", "output_shape", "parameters"), rows))
             if splits.skipped:
                 files.text("skipped_images.txt", "\n".join(splits.skipped) + "\n")

@@ -116,7 +116,6 @@ def tell_start(cell, folder, progress):
         "cuda_started": torch.cuda.is_initialized(),
         "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "said": os.environ.get("SAID"),
-        "main": sys.modules["__main__"].__spec__.name,
     }
     before = set(sys.modules)
     record(cell, folder, progress)

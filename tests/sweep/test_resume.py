@@ -102,22 +102,17 @@ def sweeps(tmp_path):
     return Sweeps(tmp_path / "outputs")
 
 
-@pytest.fixture(params=["basic", "joblib", "pool"])
-def launcher(request):
-    return f"hydra/launcher={request.param}"
-
-
 def finished(process):
     """Its output and its messages."""
     out, err = process.communicate(timeout=DEADLINE_S)
     return out, err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("launcher", "number"), [("pool", signal.SIGINT), ("pool", signal.SIGTERM), ("basic", signal.SIGINT)]
+)
 def test_one_signal_lets_the_epoch_end_and_the_same_command_finishes_the_rest(sweeps, launcher, number):
-    if launcher.endswith("joblib"):
-        pytest.skip("its workers are not told of a signal to their parent; see the next test but one")
-    overrides = (launcher, "seed=0,1,2", "epochs=40")
+    overrides = (f"hydra/launcher={launcher}", "seed=0,1,2", "epochs=40")
     process = sweeps.start(*overrides)
     sweeps.wait_for("sweeps/*/*/last.pt")
     os.kill(process.pid, number)
@@ -237,17 +232,21 @@ def test_a_failed_cell_is_retried_as_often_as_asked_and_again_when_resumed(sweep
     assert len(sweeps.runs()) == 2
 
 
+@pytest.mark.parametrize("launcher", ["pool", "joblib"])
 def test_on_failure_stop_starts_no_further_cell(sweeps, launcher):
-    process = sweeps.start(launcher, "optimizer.lr=1e30,0.1", "seed=range(8)", "epochs=1", "on_failure=stop")
+    process = sweeps.start(
+        f"hydra/launcher={launcher}", "optimizer.lr=1e30,0.1", "seed=range(8)", "epochs=1", "on_failure=stop"
+    )
     out, err = finished(process)
     assert process.returncode == 1, err
     assert len(sweeps.runs()) < 16
     assert "not finished" in out
 
 
-def test_every_launcher_runs_the_same_sweep_and_resumes_it(sweeps, launcher):
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_hydras_own_launchers_run_the_same_sweep_and_resume_it(sweeps, launcher):
     for seeds, resume in (("0,1", ()), ("0,1,2", ("resume=last",))):
-        process = sweeps.start(launcher, f"seed={seeds}", "epochs=2", *resume)
+        process = sweeps.start(f"hydra/launcher={launcher}", f"seed={seeds}", "epochs=2", *resume)
         out, err = finished(process)
         assert (process.returncode, err) == (0, "")
     assert "3 cells: 2 finished, 1 to run" in out

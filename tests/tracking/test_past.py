@@ -41,7 +41,7 @@ def trained(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("outputs")
     cell = cell_of(outputs)
     result = record(cell, outputs / "cell", Quiet())
-    with pytest.raises(ZeroDivisionError), open_run(open_store(cell.config), cell, outputs):
+    with pytest.raises(ZeroDivisionError), open_run(open_store(cell.config), cell):
         raise ZeroDivisionError
     return cell, result.run_id
 
