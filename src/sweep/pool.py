@@ -23,8 +23,8 @@ from src.sweep.cell import Cell
 from src.sweep.result import Result, Status
 from src.sweep.slots import Slot
 from src.sweep.worker import OUTPUT_FILE, Begun, Failed, HydraJob, Task, Work, run
-from src.tracking.run import end_run, log_file
 from src.tracking.store import open_store
+from src.tracking.sweep import end_run, log_file
 from src.train import record
 
 GRACE_S = 1.0

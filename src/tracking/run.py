@@ -28,17 +28,10 @@ from src.sweep.cell import Cell
 from src.tracking import figures, tables
 from src.tracking.environment import environment, git_state
 from src.tracking.files import artifacts
-from src.tracking.store import Store, as_default
+from src.tracking.store import MAX_PARAM_LENGTH, REASON, Store, as_default
 
 MAX_METRICS = 1000
 """MLflow's limit of a batch."""
-
-MAX_PARAM_LENGTH = 6000
-"""MLflow cuts longer values; they are whole in the resolved configuration."""
-
-
-REASON = "reason"
-"""The tag that says why a run did not finish."""
 
 
 @dataclass(frozen=True)
@@ -197,29 +190,6 @@ def open_run(store: Store, cell: Cell) -> Iterator[Run]:
             raise
         finally:
             mlflow.end_run(status)
-
-
-def end_run(store: Store, sweep_id: str, cell_id: str, status: str, reason: str) -> str | None:
-    """End the run of a cell whose process is gone, with the reason as a tag. Returns its id, or None if there is none.
-
-    Args:
-        store: where it is.
-        sweep_id: of the sweep that the cell is in.
-        cell_id: the cell's.
-        status: FAILED or KILLED.
-        reason: for the tag.
-    """
-    found = store.client.search_runs([store.experiment_id], f"tags.sweep = '{sweep_id}' and tags.cell = '{cell_id}'")
-    for run in found:
-        if run.info.status == "RUNNING":
-            store.client.set_tag(run.info.run_id, REASON, reason[:5000])
-            store.client.set_terminated(run.info.run_id, status)
-    return str(found[0].info.run_id) if found else None
-
-
-def log_file(store: Store, run_id: str, path: Path) -> None:
-    """Keep a file with the run, under its own name."""
-    store.client.log_artifact(run_id, str(path))
 
 
 def _new_run(store: Store, cell: Cell) -> mlflow.ActiveRun:

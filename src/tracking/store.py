@@ -29,6 +29,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+REASON = "reason"
+"""The tag that says why a run did not finish."""
+
+MAX_PARAM_LENGTH = 6000
+"""MLflow cuts longer values; of a cell they are whole in the resolved configuration."""
+
 
 @dataclass(frozen=True)
 class Store:

@@ -1,14 +1,14 @@
 """A sweep's run in MLflow, the parent that its cells are nested under, and what is known there of the cells."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mlflow.entities import Param, Run
 
 from src.sweep.frozen import FrozenPlan
 from src.sweep.result import Result
 from src.tracking.environment import git_state
-from src.tracking.run import MAX_PARAM_LENGTH, REASON
-from src.tracking.store import Store
+from src.tracking.store import MAX_PARAM_LENGTH, REASON, Store
 
 PAGE = 1000  # runs a query
 
@@ -61,6 +61,29 @@ def _runs(store: Store, condition: str) -> Iterator[Run]:
         yield from page
         if not (token := page.token):
             return
+
+
+def end_run(store: Store, sweep_id: str, cell_id: str, status: str, reason: str) -> str | None:
+    """End the run of a cell whose process is gone, with the reason as a tag. Returns its id, or None if there is none.
+
+    Args:
+        store: where it is.
+        sweep_id: of the sweep that the cell is in.
+        cell_id: the cell's.
+        status: FAILED or KILLED.
+        reason: for the tag.
+    """
+    found = store.client.search_runs([store.experiment_id], f"tags.sweep = '{sweep_id}' and tags.cell = '{cell_id}'")
+    for run in found:
+        if run.info.status == "RUNNING":
+            store.client.set_tag(run.info.run_id, REASON, reason[:5000])
+            store.client.set_terminated(run.info.run_id, status)
+    return str(found[0].info.run_id) if found else None
+
+
+def log_file(store: Store, run_id: str, path: Path) -> None:
+    """Keep a file with the run, under its own name."""
+    store.client.log_artifact(run_id, str(path))
 
 
 def result_of(run: Run, name: str) -> Result:
