@@ -4,8 +4,11 @@ It stays at one thread, because a child gets only the thread that forked, and do
 survive a fork either.
 """
 
+import gc
 import os
 import signal
+
+gc.disable()  # nothing of what is imported here is garbage, and looking for it takes a second
 
 PARENT = os.getppid()
 signal.signal(signal.SIGALRM, lambda *_: None if os.getppid() == PARENT else os._exit(0))
@@ -18,7 +21,6 @@ os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of pyarrow's a
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # is there a GPU? asking CUDA itself would start it
 
 import atexit
-import gc
 import importlib
 import pkgutil
 import sys
@@ -78,7 +80,7 @@ with suppress(Exception):  # whatever goes wrong with it goes wrong in a cell to
     rehearsal()
 thread_pools()
 sys.modules["__main__"].__spec__ = src.train.__spec__  # or each child would run the module again, to have its names
-gc.collect()
+gc.enable()
 gc.freeze()  # a child's collector leaves alone, and so does not copy, what was there before it
 signal.setitimer(signal.ITIMER_REAL, 0)
 atexit.register(os._exit, 0)  # there is nothing to tidy up, and taking 5,000 modules down takes a second

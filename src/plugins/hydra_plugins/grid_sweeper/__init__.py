@@ -3,6 +3,7 @@
 Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
 """
 
+import gc
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,6 +34,7 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the grid. Ends the process where the configuration is wrong, some cell failed, or it was interrupted."""
+        gc.disable()  # importing and planning make a million objects and no garbage, and looking for it takes seconds
         from src.command_line import refuse
         from src.problems import ConfigError
         from src.sweep.plan import plan
@@ -40,6 +42,8 @@ class GridSweeper(Sweeper):
 
         try:
             planned = plan([*self.hydra_overrides, *arguments], self.config_name)
+            gc.freeze()
+            gc.enable()
             config = planned.cells[0].config
             if config.dry_run:
                 dry_run(planned, self._num_slots(config.device))
