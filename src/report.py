@@ -8,8 +8,6 @@ A sweep writes its report by itself when it ends, however it ends; this writes i
 Exit codes: 0 it is written; 2 there is nothing to write it about.
 """
 
-import atexit
-import gc
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +100,6 @@ def main() -> None:
     from src.command_line import WRONG_CONFIGURATION
     from src.summary.record import ReportError
 
-    atexit.register(gc.freeze)  # as src.train does
     try:
         report = _asked(_parsed(sys.argv[1:]))
     except ReportError as error:

@@ -10,8 +10,6 @@ What takes long to import (torch, mlflow) is imported where it is needed, so tha
 once.
 """
 
-import atexit
-import gc
 import logging
 import signal
 import sys
@@ -223,7 +221,6 @@ def _given_up(cell: "Cell", folder: Path) -> bool:
 
 def main() -> None:
     """The command line."""
-    atexit.register(gc.freeze)  # or the collector walks once more through all that the libraries hold, for 2 s
     sys.argv[1:] = checked_arguments(sys.argv[1:])
     try:
         job()

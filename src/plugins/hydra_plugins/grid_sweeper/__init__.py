@@ -42,7 +42,6 @@ class GridSweeper(Sweeper):
 
         try:
             planned = plan([*self.hydra_overrides, *arguments], self.config_name)
-            gc.freeze()
             gc.enable()
             config = planned.cells[0].config
             if config.dry_run:
