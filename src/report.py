@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from src import leaving
 from src.files import write_text
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ def _asked(given: Mapping[str, str]) -> Report:
 
     from src.compose import hydra_at, unique_id
     from src.sweep.frozen import FrozenPlan, folder_of
-    from src.tracking.records import find_store, parent_of, publish
+    from src.tracking.publish import publish
+    from src.tracking.records import find_store, parent_of
+    from src.tracking.store import settle
 
     with hydra_at():
         defaults = compose("config")
@@ -152,6 +155,7 @@ def _asked(given: Mapping[str, str]) -> Report:
     report = write_report(folder, store)
     if parent := parent_of(store, sweep):
         publish(store, parent, report)
+        settle(store)
     return report
 
 
@@ -176,4 +180,4 @@ def _found(outputs_dir: Path, name: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    leaving.run(main)

@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src import terminal
+from src import leaving, terminal
 from src.command_line import checked_arguments
 from src.compose import CONF, Composed
 from src.interrupt import Interrupt, Interrupted
@@ -229,4 +229,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    leaving.run(main)

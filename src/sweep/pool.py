@@ -39,6 +39,7 @@ class Pool:
         hydra_job: what Hydra's configuration says of the job of a cell, by its folder.
         board: shows how the cells are getting on.
         work: what each process does with its cell.
+        when_idle: is called once, as soon as a slot stays free: what has to be done after the cells can begin then.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Pool:
         hydra_job: Callable[[Path], HydraJob],
         board: Board,
         work: Work = record,
+        when_idle: Callable[[], object] | None = None,
     ) -> None:
-        self.hydra_job, self.board, self.work = hydra_job, board, work
+        self.hydra_job, self.board, self.work, self.when_idle = hydra_job, board, work, when_idle
         self.free = deque(slots)
         self.running: list[Attempt] = []
         self.results: list[Result] = []
@@ -66,6 +68,9 @@ class Pool:
                 while not interrupt.requested:
                     if not self._start_some(waiting):
                         return self.results
+                    if self.free and self.results and self.when_idle:
+                        self.when_idle()
+                        self.when_idle = None
                     self._listen(woken)
                 self._ask_to_stop(interrupt)
                 while self.running:

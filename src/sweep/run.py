@@ -24,10 +24,9 @@ from src.sweep.frozen import FrozenPlan
 from src.sweep.plan import Plan
 from src.sweep.result import Result, Status
 from src.sweep.standing import Standing, in_words
-from src.tracking import records
 from src.tracking import sweep as runs
 from src.tracking.past import existing_store, past_cells
-from src.tracking.store import Store, open_store
+from src.tracking.store import Store, open_store, settle
 from src.tracking.view import show_runs
 
 Launch = Callable[[Sequence[Sequence[str]]], object]
@@ -83,6 +82,7 @@ def run_sweep(plan: Plan, launch: Launch) -> int:
             written = _summed_up(sweep)
         finally:
             runs.end(store, sweep.parent_run_id, status)
+            settle(store)
     terminal.show_results(sweep.results)
     terminal.show_unfinished(sweep.num_missing, sweep.num_failed, sweep_id)
     if written is not None:
@@ -198,9 +198,11 @@ class Sweep:
 
 def _summed_up(sweep: Sweep) -> Report | None:
     """The report, written and kept with the sweep's run. Whatever hinders it, what the sweep has found stays found."""
+    from src.tracking.publish import publish  # with the figures and statistics, a second that the cells should have
+
     try:
         written = write_report(sweep.folder, sweep.store)
-        records.publish(sweep.store, sweep.parent_run_id, written)
+        publish(sweep.store, sweep.parent_run_id, written)
     except Exception:
         again = f"python -m src.report sweep={sweep.folder.name} outputs_dir={sweep.folder.parent.parent}"
         terminal.show_error(f"{traceback.format_exc()}The report could not be written; to try again: {again}")

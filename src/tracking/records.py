@@ -1,27 +1,19 @@
-"""What the store knows of cells, read for a report; and the report, kept with the sweep's own run."""
+"""What the store knows of cells, read for a report."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Run
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from src.problems import near
-from src.summary.charts import standalone
-from src.summary.description import description
 from src.summary.design import SEED, SPLITS, in_order, varying
-from src.summary.record import CHOSEN_BY, MEASURE, ReportError, Subject
+from src.summary.record import ReportError, Subject
 from src.sweep.frozen import FrozenPlan
 from src.sweep.result import Result
 from src.tracking import cells as one
 from src.tracking.store import Store
-
-if TYPE_CHECKING:
-    from src.report import Report
 
 PAGE = 1000  # runs a query
 IDS = 200  # run ids a query
@@ -117,26 +109,6 @@ def parent_of(store: Store, sweep: str) -> str | None:
     """The id of the sweep's own run, where it has one."""
     run = next(_runs(store, [store.experiment_id], f"tags.kind = 'sweep' and tags.sweep = '{sweep}'"), None)
     return None if run is None else str(run.info.run_id)
-
-
-def publish(store: Store, parent_run_id: str, report: "Report") -> None:
-    """Keep the report with the sweep's own run: its files, its charts, the best values as metrics, the description.
-
-    Doing it again replaces files and description. A metric is logged again only where its value has changed: then the
-    step is the same, 0, and the later time makes it the one that counts.
-    """
-    client = store.client
-    for path in report.files:
-        client.log_artifact(parent_run_id, str(path))
-    for name, svg in report.charts.items():
-        client.log_text(parent_run_id, standalone(svg), f"figures/{name}.svg")
-    client.set_tag(parent_run_id, MLFLOW_RUN_NOTE, description(report.summary))
-    if best := next((c for c in report.summary.configurations if c.chosen), None):
-        logged = client.get_run(parent_run_id).data.metrics
-        values = {CHOSEN_BY: best.val_accuracy.mean, MEASURE: best.test_accuracy.mean}
-        now = int(time.time() * 1000)
-        changed = [Metric(key, value, now, 0) for key, value in values.items() if logged.get(key) != value]
-        client.log_batch(parent_run_id, metrics=changed)
 
 
 def _title(factors: Iterable[str]) -> str:

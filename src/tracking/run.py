@@ -28,7 +28,7 @@ from src.sweep.cell import Cell
 from src.tracking import figures, tables
 from src.tracking.environment import environment, git_state
 from src.tracking.files import artifacts
-from src.tracking.store import MAX_PARAM_LENGTH, REASON, Store, as_default
+from src.tracking.store import MAX_PARAM_LENGTH, REASON, Store, as_default, settle
 
 MAX_METRICS = 1000
 """MLflow's limit of a batch."""
@@ -190,6 +190,8 @@ def open_run(store: Store, cell: Cell) -> Iterator[Run]:
             raise
         finally:
             mlflow.end_run(status)
+            if not cell.sweep:
+                settle(store)
 
 
 def _new_run(store: Store, cell: Cell) -> mlflow.ActiveRun:

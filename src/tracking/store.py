@@ -28,6 +28,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.engine import make_url
 
 REASON = "reason"
 """The tag that says why a run did not finish."""
@@ -67,6 +68,17 @@ def open_store(config: Config) -> Store:
         artifacts, uri = None, config.tracking.uri
     client = MlflowClient(uri)
     return Store(uri, _experiment(client, config.tracking.experiment, artifacts), artifacts)
+
+
+def settle(store: Store) -> None:
+    """Bring what SQLite has written beside its file into it: who copies the file then copies everything.
+
+    The last connection to close does that too, but a process that is over leaves its connections open. Where another
+    process is reading, it is left to the next.
+    """
+    if store.uri.startswith("sqlite:") and (path := make_url(store.uri).database):
+        with closing(sqlite3.connect(path, timeout=1)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextmanager

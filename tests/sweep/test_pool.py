@@ -72,10 +72,10 @@ class Sweep:
         for position, (cell, folder) in enumerate(zip(cells, self.folders, strict=True), start=1):
             replace(cell, sweep=SweepContext(name, self.parent, position, len(cells))).freeze(folder)
 
-    def run(self, work, num_slots=2, num_threads=1, gpu=None):
+    def run(self, work, num_slots=2, num_threads=1, gpu=None, when_idle=None):
         """The outcomes by seed."""
         slots = [Slot(f"slot {number}", num_threads, gpu) for number in range(num_slots)]
-        results = Pool(slots, lambda folder: SILENT, self.board, work).run(self.folders)
+        results = Pool(slots, lambda folder: SILENT, self.board, work, when_idle).run(self.folders)
         return {result.name: result for result in results}
 
     def told(self, name):
@@ -177,6 +177,15 @@ def test_a_slot_that_is_free_is_taken_at_once(sweep):
     results = made.run(faults.first_waits_for_all_others)
     assert all(result.finished for result in results.values())
     assert made.board.over_in_order[:3] == ["seed=1", "seed=2", "seed=3"]
+
+
+@pytest.mark.parametrize(
+    ("work", "num_slots", "num_over"), [(faults.finish, 1, []), (faults.first_waits_for_all_others, 2, [3])]
+)
+def test_what_comes_after_the_cells_is_prepared_once_when_a_slot_stays_free(sweep, work, num_slots, num_over):
+    made, seen = sweep("seed=range(4)"), []
+    made.run(work, num_slots, when_idle=lambda: seen.append(len(made.board.over_in_order)))
+    assert seen == num_over
 
 
 def test_a_cell_has_as_many_threads_as_its_slot_says(sweep):

@@ -9,7 +9,8 @@ from src.report import write_report
 from src.summary.description import MAX_LENGTH, description
 from src.sweep.frozen import FrozenPlan
 from src.sweep.result import Result
-from src.tracking.records import of_sweep, parent_of, publish
+from src.tracking.publish import publish
+from src.tracking.records import of_sweep, parent_of
 from tests.summary.made import maker, run_of
 from tests.summary.plain import summary_of
 

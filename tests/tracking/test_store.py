@@ -4,11 +4,13 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import mlflow
 import pytest
+from mlflow import MlflowClient
 
-from src.tracking.store import as_default, open_store
+from src.tracking.store import as_default, open_store, settle
 from tests.conftest import ROOT, config_of
 
 OPEN_AND_LOG = """
@@ -38,6 +40,24 @@ def test_readers_do_not_block_the_writer(store, tmp_path):
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+def test_a_copy_of_a_settled_store_has_everything(store, tmp_path):
+    run = store.client.create_run(store.experiment_id)
+    settle(store)
+    copy = tmp_path / "copy.db"
+    copy.write_bytes((tmp_path / "mlflow.db").read_bytes())
+    assert MlflowClient(f"sqlite:///{copy}").get_run(run.info.run_id).info.run_id == run.info.run_id
+
+
+def test_a_store_that_is_being_read_is_settled_later(store, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM runs").fetchall()
+        store.client.create_run(store.experiment_id)
+        settle(store)  # and does not wait for good, nor fail
+    settle(store)
+    assert not (tmp_path / "mlflow.db-wal").stat().st_size
 
 
 def test_a_second_opening_finds_the_same_experiment(store, tmp_path):

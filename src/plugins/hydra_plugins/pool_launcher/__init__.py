@@ -3,6 +3,7 @@
 Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
 """
 
+import importlib
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -66,7 +67,8 @@ class PoolLauncher(Launcher):
         first = Cell.thaw(folders[0])
         assert first is not None
         with board(len(folders)) as shown:
-            results = Pool(slots(self.checked, first.config.device), self._hydra_job, shown).run(folders)
+            pool = Pool(slots(self.checked, first.config.device), self._hydra_job, shown, when_idle=_prepare_report)
+            results = pool.run(folders)
         overrides = {folder.name: texts for folder, texts in zip(folders, job_overrides, strict=True)}
         return [self._job_return(result, overrides[result.cell]) for result in results]
 
@@ -84,6 +86,11 @@ class PoolLauncher(Launcher):
         status = JobStatus.COMPLETED if result.finished else JobStatus.FAILED
         outcome = result if result.finished else RuntimeError(f"{result.name}: {result.reason}")
         return JobReturn(overrides, task_name=self.config.hydra.job.name, status=status, _return_value=outcome)
+
+
+def _prepare_report() -> None:
+    """Import what the sweep is summed up with, a second's worth."""
+    importlib.import_module("src.tracking.publish")
 
 
 def _folder(overrides: Sequence[str]) -> Path:
