@@ -91,7 +91,7 @@ class ImageFiles(Dataset):
         try:
             return next(place for place in places if place.exists())
         except StopIteration:
-            looked = " and ".join(map(str, places))
+            looked = " and ".join(printable(str(place)) for place in places)
             raise DataError(f"dataset.path = {str(self.path)!r}: there is nothing; looked for {looked}") from None
         except OSError as error:
             raise DataError(f"dataset.path = {str(self.path)!r}: cannot be reached ({error.strerror})") from None

@@ -94,7 +94,7 @@ class Dataset(ABC):
     val_fraction: Fraction
     folds: PositiveInt
     fold: NonNegativeInt
-    split_seed: NonNegativeInt
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's generator takes no larger one
     memory_budget_mb: PositiveInt
     num_workers: NonNegativeInt
 
