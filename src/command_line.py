@@ -48,7 +48,7 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
         refuse_all(flag_problems(args))
         if args.shell_completion:
             return flags + overrides
-        refuse_all([_missing_folder(extra_dir)])
+        refuse_all([_missing_folder("--config-path", config_dir), _missing_folder("--config-dir", extra_dir)])
         with hydra_at(config_dir, extra_dir):
             return flags + _checked(args, overrides, parse(overrides))
     except ConfigError as error:
@@ -121,8 +121,8 @@ def _unwritable(planned: "Plan", hydras: Sequence[str], config_name: str) -> str
     return next((problem for key, path in places.items() if (problem := folder_problem(key, path))), None)
 
 
-def _missing_folder(extra_dir: Path | None) -> str | None:
-    return f"--config-dir {extra_dir}: there is no such folder" if extra_dir and not extra_dir.is_dir() else None
+def _missing_folder(flag: str, folder: Path | None) -> str | None:
+    return f"{flag} {folder}: there is no such folder" if folder and not folder.is_dir() else None
 
 
 def _unswept(override: Override) -> str | None:
