@@ -75,10 +75,14 @@ class Part(BaseModel):
 
 
 class Tracking(BaseModel):
-    """Where runs are recorded. `uri` is None for the embedded store, else a server's http(s) address."""
+    """Where runs are recorded. `uri` is None for the embedded store, else a server's http(s) address.
+
+    With `offline` they stay in the folders of their cells until somebody brings them there.
+    """
 
     model_config = STRICT
     uri: str | None
+    offline: bool
     experiment: Annotated[str, Field(min_length=1)]
 
 

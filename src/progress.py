@@ -22,6 +22,9 @@ class Progress(Protocol):
     def failed(self, cell: "Cell", text: str) -> None:
         """The cell has failed; `text` is the message, or the traceback where the error does not explain itself."""
 
+    def note(self, text: str) -> None:
+        """Something else that the user should know at once. Called from any thread."""
+
     @property
     def stop_requested(self) -> bool:
         """Whether the cell is to stop after the epoch that it is in."""

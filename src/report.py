@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 
 from src import leaving
 from src.files import write_text
+from src.key_values import UsageError, key_values
 
 if TYPE_CHECKING:
     from src.summary.content import Summary
     from src.summary.record import Subject
+    from src.tracking.artifacts import Place
     from src.tracking.store import Store
 
 PAGE, DATA, CELLS = "report.html", "report.json", "cells.csv"
@@ -51,8 +53,11 @@ class Report:
         return [self.folder / name for name in (PAGE, DATA, CELLS)]
 
 
-def write_report(folder: Path, store: "Store") -> Report:
-    """Sum up the sweep in `folder`, as far as it has come, and write the report there."""
+def write_report(folder: Path, store: "Store | None") -> Report:
+    """Sum up the sweep in `folder`, as far as it has come, and write the report there.
+
+    Without a store to ask, what the folder has of the records has to do.
+    """
     from src.tracking.records import of_sweep
 
     return _written(folder, store, *of_sweep(store, folder))
@@ -69,7 +74,7 @@ def write_report_of_runs(folder: Path, store: "Store", condition: str | None) ->
     return _written(folder, store, *of_experiment(store, condition))
 
 
-def _written(folder: Path, store: "Store", subject: "Subject", places: Mapping[str, str]) -> Report:
+def _written(folder: Path, store: "Store | None", subject: "Subject", places: "Mapping[str, Place]") -> Report:
     from src.summary.charts import charts
     from src.summary.data import as_csv, as_json
     from src.summary.design import Design
@@ -103,31 +108,16 @@ def main() -> None:
 
     try:
         report = _asked(_parsed(sys.argv[1:]))
-    except ReportError as error:
+    except (ReportError, UsageError) as error:
         terminal.show_error(str(error))
         sys.exit(WRONG_CONFIGURATION)
     terminal.show_answer(report.summary.answer, report.page)
 
 
 def _parsed(arguments: Sequence[str]) -> dict[str, str]:
-    """The values given, by key.
-
-    Raises:
-        ReportError: where one is no key=value, or of no key that there is.
-    """
-    from src.problems import near
-    from src.summary.record import ReportError
-
-    given = {}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals or not value:
-            raise ReportError(f"{argument}: is not key=value; {USAGE}")
-        if key not in KEYS:
-            raise ReportError(f"{key}: there is no such key.{near(key, KEYS)} Keys here: {', '.join(KEYS)}")
-        given[key] = value
+    given = key_values(arguments, KEYS, USAGE)
     if ("sweep" in given) == bool({"experiment", "filter"} & given.keys()):
-        raise ReportError(USAGE)
+        raise UsageError(USAGE)
     return given
 
 
@@ -137,8 +127,10 @@ def _asked(given: Mapping[str, str]) -> Report:
 
     from src.compose import hydra_at, unique_id
     from src.sweep.frozen import FrozenPlan, folder_of
+    from src.tracking.delivery import deliver
+    from src.tracking.journal import Journal
     from src.tracking.publish import publish
-    from src.tracking.records import find_store, parent_of
+    from src.tracking.records import find_store
     from src.tracking.store import settle
 
     with hydra_at():
@@ -153,8 +145,10 @@ def _asked(given: Mapping[str, str]) -> Report:
     tracking = FrozenPlan.load(folder).cells[0].raw["tracking"]
     store = find_store(outputs_dir, given.get("tracking.uri", tracking["uri"]), tracking["experiment"])
     report = write_report(folder, store)
-    if parent := parent_of(store, sweep):
-        publish(store, parent, report)
+    journal = Journal(folder)
+    if journal.exists:
+        publish(journal, report)
+        deliver(journal, store)
         settle(store)
     return report
 

@@ -131,6 +131,9 @@ class CellLines:
     def failed(self, cell: "Cell", text: str) -> None:
         show_failure(cell.name, text)
 
+    def note(self, text: str) -> None:
+        show_error(text)
+
     @property
     def stop_requested(self) -> bool:
         return self.interrupt.requested
@@ -246,6 +249,25 @@ def show_unfinished(num_missing: int, num_failed: int, sweep_id: str) -> None:
     left = [f"{num_missing} not finished"] * bool(num_missing) + [f"{num_failed} failed"] * bool(num_failed)
     if left:
         CONSOLE.print(f"\n{', '.join(left)}: the same command with resume={sweep_id} goes on with them.")
+
+
+def show_kept(num_records: int, num_runs: int, command: str) -> None:
+    """Records that are not in the store yet, and how they come there."""
+    CONSOLE.print(
+        f"\n{num_records} records of {num_runs} runs are kept here and not in the tracking store yet; to bring them "
+        f"there:\n  {command}",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def show_synced(num_brought: int, num_left: int, complaints: Sequence[str]) -> None:
+    """What came of bringing records to the store."""
+    CONSOLE.print(f"{num_brought} records brought to the tracking store, {num_left} left", markup=False)
+    for complaint in complaints:
+        show_error(complaint)
+    if num_left and not complaints:
+        show_error("what is left belongs to runs that go on: their own processes bring it")
 
 
 def show_answer(sentences: Sequence[str], page: "Path") -> None:

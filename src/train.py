@@ -67,12 +67,11 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
     from src.model import build, portable, summary
     from src.sweep.result import Result
     from src.tracking.run import open_run
-    from src.tracking.store import open_store
 
     config = cell.config
     device.make_repeatable(config)
     place = device.choose(config.device)
-    with open_run(open_store(config), cell) as run:
+    with open_run(cell, folder, progress.note) as run:
         source = config.dataset.build(config.data_dir)
         splits = load(source, config.outputs_dir / "cache")
         normalize = Normalize(splits.mean, splits.std).to(place)
@@ -96,20 +95,20 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
         run.log_checkpoint(folder / checkpoint.BEST)
         run.log_result(past.epochs, best, evaluation, source.class_names, splits.test)
         run.log_model(portable(nn.Sequential(normalize, model)), np.zeros((2, *source.shape), dtype=np.float32))
-        return Result(
-            cell=cell.id,
-            name=cell.name,
-            status="finished",
-            run_id=run.id,
-            best_epoch=best.number,
-            val_loss=best.val_loss,
-            val_accuracy=best.val_accuracy,
-            test_accuracy=evaluation.accuracy,
-            test_accuracy_low=evaluation.accuracy_low,
-            test_accuracy_high=evaluation.accuracy_high,
-            num_parameters=summary.num_parameters(model),
-            seconds=sum(epoch.epoch_s for epoch in past.epochs),
-        )
+    return Result(
+        cell=cell.id,
+        name=cell.name,
+        status="finished",
+        run_id=run.id,
+        best_epoch=best.number,
+        val_loss=best.val_loss,
+        val_accuracy=best.val_accuracy,
+        test_accuracy=evaluation.accuracy,
+        test_accuracy_low=evaluation.accuracy_low,
+        test_accuracy_high=evaluation.accuracy_high,
+        num_parameters=summary.num_parameters(model),
+        seconds=sum(epoch.epoch_s for epoch in past.epochs),
+    )
 
 
 def _fit(training: "Training", past: "Past", folder: Path, run: "Run", progress: "Progress") -> None:
@@ -198,16 +197,31 @@ def job(cfg: DictConfig) -> None:
         composed = Composed.of(cfg, hydra_cfg.runtime.choices)
         source = composed.config.dataset.build(composed.config.data_dir)
         single = Cell.of(composed, hydra_cfg.overrides.task, source.fingerprint)
+        _reach(single)
         result = record(single, folder, progress)
     if result.status == "interrupted":
         terminal.show_error(f"{single.name} was {result.reason}; what it had learned is in {folder}")
         sys.exit(interrupt.exit_code)
     if not result.finished:
         sys.exit(1)
+    from src.tracking.sync import show_kept
     from src.tracking.view import show_runs
 
     terminal.show_results([result])
-    show_runs(single.config, sweep=None)
+    if not show_kept(folder, single.config):
+        show_runs(single.config, sweep=None)
+
+
+def _reach(cell: "Cell") -> None:
+    """End the process (2) where the cell's store cannot be opened: nothing has been trained yet."""
+    from src.command_line import refuse
+    from src.problems import ConfigError
+    from src.tracking.sync import reach
+
+    try:
+        reach(cell.config)
+    except ConfigError as error:
+        refuse(error)
 
 
 def _given_up(cell: "Cell", folder: Path) -> bool:

@@ -21,16 +21,12 @@ class SweepContext:
 
     Attributes:
         id: the sweep's.
-        parent_run_id: the run in MLflow that the cells' runs are nested under.
         position: the cell's place among the cells, from 1.
-        run_id: of the run that the cell was begun in, where it was; it is gone on with.
     """
 
     id: str
-    parent_run_id: str
     position: int
     num_cells: int
-    run_id: str | None = None
 
 
 @dataclass(frozen=True)

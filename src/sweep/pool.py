@@ -5,12 +5,12 @@ is taken by the next cell at once.
 """
 
 import os
+import shutil
 import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from src.sweep.attempt import SERVER_DIED, Attempt
 from src.sweep.cell import Cell
 from src.sweep.result import Result, Status
 from src.sweep.slots import Slot
-from src.sweep.worker import OUTPUT_FILE, Begun, Failed, HydraJob, Task, Work, run
-from src.tracking.store import open_store
-from src.tracking.sweep import end_run, log_file
+from src.sweep.worker import OUTPUT_FILE, Begun, Failed, HydraJob, Noted, Task, Work, run
+from src.tracking.delivery import AwayError, deliver
+from src.tracking.journal import Journal
+from src.tracking.store import StoreError, open_store
 from src.train import record
 
 GRACE_S = 1.0
@@ -55,6 +56,7 @@ class Pool:
         self.running: list[Attempt] = []
         self.results: list[Result] = []
         self.given_up = False
+        self.noted: str | None = None
 
     def run(self, folders: Sequence[Path]) -> list[Result]:
         """Run the cells that are frozen in `folders`. Returns their outcomes, in the order in which they came.
@@ -137,6 +139,9 @@ class Pool:
                     case Failed(text):
                         attempt.failure = text
                         self.board.failed(attempt.cell, text)
+                    case Noted(text) if text != self.noted:
+                        self.noted = text
+                        self.board.note(text)
         except (EOFError, OSError):
             attempt.channel = None
 
@@ -156,21 +161,18 @@ class Pool:
     def _write_off(self, attempt: Attempt, status: Status) -> Result:
         """Do what the process did not live to do: leave a result, and end the run in the store."""
         cell, reason = attempt.cell, attempt.how_it_ended() if status == "failed" else "interrupted at once"
-        result = Result(cell.id, cell.name, status, reason)
-        result.save(attempt.folder)  # first: a store may be slow, or gone
+        journal = Journal(attempt.folder)
+        result = Result(cell.id, cell.name, status, reason, journal.progress.run_id)
+        result.save(attempt.folder)
         if status == "failed" and attempt.failure is None:
             self.board.failed(cell, f"{reason}\n{attempt.last_lines()}".strip())
-        assert cell.sweep is not None
-        try:
-            store = open_store(cell.config)
-            run_id = end_run(store, cell.sweep.id, cell.id, "FAILED" if status == "failed" else "KILLED", reason)
-            if run_id is not None:
-                log_file(store, run_id, attempt.folder / OUTPUT_FILE)
-        except Exception as error:  # whatever a store raises, the other cells go on
-            self.board.note(f"{cell.name}: its run could not be ended: {type(error).__name__}: {error}")
-            return result
-        result = replace(result, run_id=run_id)
-        result.save(attempt.folder)
+        if journal.open:
+            with journal.files() as folder:
+                shutil.copyfile(attempt.folder / OUTPUT_FILE, folder / OUTPUT_FILE)
+            journal.end("FAILED" if status == "failed" else "KILLED", reason)
+        with suppress(AwayError, StoreError):  # then it is brought there when the sweep is over, or later
+            if journal.exists and not cell.config.tracking.offline:
+                deliver(journal, open_store(cell.config))
         return result
 
     def _ask_to_stop(self, interrupt: Interrupt) -> None:

@@ -43,6 +43,7 @@ OURS = (*(f"src.{group}" for group in GROUPS), "src.fit")
 """Packages, and modules, of which a cell may import anything."""
 
 LAZY = (
+    *("alembic.command", "alembic.config", "mlflow.utils.search_logged_model_utils"),
     *("git", "opentelemetry.sdk.metrics", "pyarrow.pandas_compat", "sklearn.datasets", "sklearn.model_selection"),
     *("sqlalchemy.dialects.sqlite", "torchvision.transforms.v2", "mlflow.models.display_utils"),
     *("mlflow.pyfunc.scoring_server", "mlflow.pyfunc.utils.environment", "mlflow.pyfunc.utils.serving_data_parser"),

@@ -25,8 +25,11 @@ from src.sweep.plan import Plan
 from src.sweep.result import Result, Status
 from src.sweep.standing import Standing, in_words
 from src.tracking import sweep as runs
+from src.tracking.delivery import AwayError, deliver_all
+from src.tracking.journal import Journal
 from src.tracking.past import existing_store, past_cells
-from src.tracking.store import Store, open_store, settle
+from src.tracking.store import Store, settle
+from src.tracking.sync import reach, show_kept
 from src.tracking.view import show_runs
 
 Launch = Callable[[Sequence[Sequence[str]]], object]
@@ -64,10 +67,11 @@ def run_sweep(plan: Plan, launch: Launch) -> int:
     folder, planned = _frozen(plan)
     sweep_id = planned.sweep
     terminal.show_plan(sweep_id, plan)
+    store = reach(config)
     with _alone(folder), Interrupt.on_signals() as interrupt:
         planned.save(folder)
-        store = open_store(config)
-        sweep = Sweep(plan.cells, folder, store, runs.begin(store, planned))
+        sweep = Sweep(plan.cells, folder, runs.begin(folder, planned, config.tracking), store)
+        sweep.deliver()
         status = "FAILED"
         try:
             sweep.take_stock(reuse=config.reuse)
@@ -81,13 +85,14 @@ def run_sweep(plan: Plan, launch: Launch) -> int:
             sweep.close(interrupted=status == "KILLED")
             written = _summed_up(sweep)
         finally:
-            runs.end(store, sweep.parent_run_id, status)
-            settle(store)
+            sweep.journal.end(status)
+            sweep.deliver()
     terminal.show_results(sweep.results)
     terminal.show_unfinished(sweep.num_missing, sweep.num_failed, sweep_id)
     if written is not None:
         terminal.show_answer(written.summary.answer, written.page)
-    show_runs(config, sweep_id)
+    if not show_kept(folder, config):
+        show_runs(config, sweep_id)
     return interrupt.exit_code if status == "KILLED" else 0 if status == "FINISHED" else SOME_FAILED
 
 
@@ -98,14 +103,14 @@ class Sweep:
     Attributes:
         cells: in the order of the plan.
         folder: the sweep's own; each cell has one in it, named by its id.
-        store: where it is recorded.
-        parent_run_id: of its run there.
+        journal: of its own run.
+        store: where it is recorded, or None where its records stay in the folder for now.
     """
 
     cells: tuple[Cell, ...]
     folder: Path
-    store: Store
-    parent_run_id: str
+    journal: Journal
+    store: Store | None
 
     @property
     def results(self) -> list[Result]:
@@ -130,7 +135,7 @@ class Sweep:
         """Look what is there of the cells, and say so; with `reuse` also in all other sweeps."""
         standings = [Standing.of(self.folder / cell.id) for cell in self.cells]
         missing = [c.id for c, s in zip(self.cells, standings, strict=True) if s is not Standing.FINISHED]
-        taken = runs.finished(self.store, missing) if reuse and missing else {}
+        taken = runs.finished(self.store, missing) if self.store and reuse and missing else {}
         for cell in self.cells:
             if run := taken.get(cell.id):
                 runs.result_of(run, cell.name).save(self.folder / cell.id)
@@ -165,19 +170,11 @@ class Sweep:
         ]
 
     def _jobs(self, waiting: Sequence[Cell]) -> list[list[str]]:
-        """The jobs of these cells, each frozen into its folder, with the run that it was begun in."""
-        begun = runs.begun(self.store, self.folder.name)
+        """The jobs of these cells, each frozen into its folder."""
         positions = {cell.id: position for position, cell in enumerate(self.cells, start=1)}
         jobs = []
         for cell in waiting:
-            run = begun.get(cell.id)
-            place = SweepContext(
-                id=self.folder.name,
-                parent_run_id=self.parent_run_id,
-                position=positions[cell.id],
-                num_cells=len(self.cells),
-                run_id=run.info.run_id if run else None,
-            )
+            place = SweepContext(self.folder.name, positions[cell.id], len(self.cells))
             Result.remove(self.folder / cell.id)
             replace(cell, sweep=place).freeze(self.folder / cell.id)
             jobs.append([*cell.overrides, *folder_overrides(self.folder, cell.id)])
@@ -185,15 +182,26 @@ class Sweep:
 
     def close(self, *, interrupted: bool) -> None:
         """End the runs of cells whose processes are gone without a word, so that none stays RUNNING."""
-        names = {cell.id: cell.name for cell in self.cells}
-        for cell_id, run in runs.begun(self.store, self.folder.name).items():
-            if run.info.status != "RUNNING":
+        reason = "interrupted at once" if interrupted else "its process ended without leaving a result"
+        for cell in self.cells:
+            journal = Journal(self.folder / cell.id)
+            if not journal.open:
                 continue
-            reason = "interrupted at once" if interrupted else "its process ended without leaving a result"
-            runs.close(self.store, run, "KILLED" if interrupted else "FAILED", reason)
-            if cell_id in names and Result.of(self.folder / cell_id) is None:
+            journal.end("KILLED" if interrupted else "FAILED", reason)
+            if Result.of(self.folder / cell.id) is None:
                 status: Status = "interrupted" if interrupted else "failed"
-                Result(cell_id, names[cell_id], status, reason, run.info.run_id).save(self.folder / cell_id)
+                Result(cell.id, cell.name, status, reason, journal.progress.run_id).save(self.folder / cell.id)
+
+    def deliver(self) -> bool:
+        """Bring to the store what is not there yet. Returns whether the store is there to take it."""
+        if self.store is None:
+            return False
+        try:
+            deliver_all(self.folder, self.store)
+        except AwayError:
+            return False
+        settle(self.store)
+        return True
 
 
 def _summed_up(sweep: Sweep) -> Report | None:
@@ -201,8 +209,8 @@ def _summed_up(sweep: Sweep) -> Report | None:
     from src.tracking.publish import publish  # with the figures and statistics, a second that the cells should have
 
     try:
-        written = write_report(sweep.folder, sweep.store)
-        publish(sweep.store, sweep.parent_run_id, written)
+        written = write_report(sweep.folder, sweep.store if sweep.deliver() else None)
+        publish(sweep.journal, written)
     except Exception:
         again = f"python -m src.report sweep={sweep.folder.name} outputs_dir={sweep.folder.parent.parent}"
         terminal.show_error(f"{traceback.format_exc()}The report could not be written; to try again: {again}")

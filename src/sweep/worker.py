@@ -83,7 +83,14 @@ class Failed:
     text: str
 
 
-Message = Begun | Epoch | Failed
+@dataclass(frozen=True)
+class Noted:
+    """Something that the user should know, and need not hear from every cell."""
+
+    text: str
+
+
+Message = Begun | Epoch | Failed | Noted
 
 
 class Reporter:
@@ -96,15 +103,23 @@ class Reporter:
     def __init__(self, channel: "Connection[Message, Message]") -> None:
         self.channel = channel
         self.stop_requested = False
+        self._speaking = threading.Lock()
 
     def begun(self, cell: Cell, source: Dataset, splits: Splits, place: torch.device, num_done: int) -> None:
-        self.channel.send(Begun(num_done))
+        self._say(Begun(num_done))
 
     def epoch_over(self, epoch: Epoch) -> None:
-        self.channel.send(epoch)
+        self._say(epoch)
 
     def failed(self, cell: Cell, text: str) -> None:
-        self.channel.send(Failed(text))
+        self._say(Failed(text))
+
+    def note(self, text: str) -> None:
+        self._say(Noted(text))
+
+    def _say(self, message: Message) -> None:
+        with self._speaking:  # the courier speaks from its own thread
+            self.channel.send(message)
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """As a signal's handler."""

@@ -12,21 +12,25 @@ from mlflow.exceptions import MlflowException
 from pyarrow import parquet
 
 from src.summary.record import Confusion, History, Predictions
+from src.tracking.journal import Journal
 from src.tracking.store import Store
 
 NUM_CONNECTIONS = 8
+
+Place = str | Journal
+"""Where the files of a run are: an artifact URI, or the journal that they have not left yet."""
 
 
 class RunFiles:
     """The artifacts of some runs, as `src.summary.record.Artifacts` wants them.
 
     Args:
-        store: where the runs are.
-        places: the artifact URI of each run, by its id.
+        store: where the runs are; None where it cannot be asked.
+        places: of each run, by its id.
         folder: where files are fetched to.
     """
 
-    def __init__(self, store: Store, places: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, store: Store | None, places: Mapping[str, Place], folder: Path) -> None:
         self.store = store
         self.places = places
         self.folder = folder
@@ -52,10 +56,15 @@ class RunFiles:
 
     def _file(self, run_id: str, name: str) -> Path | None:
         """The file, or None where the run has none."""
-        place = urlparse(self.places[run_id])
+        kept = self.places[run_id]
+        if isinstance(kept, Journal):
+            return kept.file(name)
+        place = urlparse(kept)
         if place.scheme in ("", "file"):
             path = Path(unquote(place.path)) / name
             return path if path.is_file() else None
+        if self.store is None:
+            return None
         folder = self.folder / run_id
         folder.mkdir(exist_ok=True)
         with suppress(MlflowException, OSError):

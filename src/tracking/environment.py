@@ -1,5 +1,7 @@
 """What a run was made with: enough to make it again, or to say why that gave something else."""
 
+import getpass
+import os
 import platform
 import subprocess
 from functools import lru_cache
@@ -7,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
 PACKAGES = ("torchvision", "hydra-core", "omegaconf", "mlflow", "numpy", "scikit-learn", "pillow")
 ROOT = Path(__file__).parent.parent.parent
@@ -38,3 +41,17 @@ def git_state() -> dict[str, str]:
         return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain"))).lower()}
     except (OSError, subprocess.CalledProcessError):
         return {}
+
+
+def origin() -> dict[str, str]:
+    """Who started what, in our tags and in those that MLflow's page shows.
+
+    MLflow would add the address of the repository by itself, and with that perhaps the password in it.
+    """
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # in a container a user need not have a name
+        user = str(os.getuid())
+    git = git_state()
+    commit = {MLFLOW_GIT_COMMIT: git["git.commit"]} if git else {}
+    return {MLFLOW_USER: user, MLFLOW_SOURCE_NAME: "src.train", MLFLOW_SOURCE_TYPE: "LOCAL", **commit, **git}

@@ -1,10 +1,8 @@
-"""The files of a run, written to a folder first and handed to MLflow together: each call costs it queries."""
+"""The files of a run, written to one folder and handed over together: each call costs MLflow queries."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ from pyarrow import parquet
 
 from src.fit.evaluate import Evaluation
 from src.tracking import figures
-from src.tracking.store import Store
 from src.tracking.tables import Table
 
 
@@ -53,11 +50,3 @@ class Files:
             **{f"p_{name}": evaluation.probabilities[:, k] for k, name in enumerate(names)},
         }
         parquet.write_table(pa.table(columns), self.folder / "test_predictions.parquet", compression="zstd")
-
-
-@contextmanager
-def artifacts(store: Store, run_id: str) -> Iterator[Files]:
-    """A place for files, which are the run's when the block is over."""
-    with TemporaryDirectory() as folder:
-        yield Files(Path(folder))
-        store.client.log_artifacts(run_id, folder)

@@ -13,31 +13,41 @@ from src.summary.record import ReportError, Subject
 from src.sweep.frozen import FrozenPlan
 from src.sweep.result import Result
 from src.tracking import cells as one
-from src.tracking.store import Store
+from src.tracking import journaled
+from src.tracking.artifacts import Place
+from src.tracking.journal import Journal
+from src.tracking.store import Store, in_words
 
 PAGE = 1000  # runs a query
 IDS = 200  # run ids a query
 
 
-def of_sweep(store: Store, folder: Path) -> tuple[Subject, dict[str, str]]:
-    """The cells of the sweep in `folder`, whatever has become of them, and the artifact URIs of their runs, by id."""
+def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Place]]:
+    """The cells of the sweep in `folder`, whatever has become of them, and where the files of their runs are, by id.
+
+    What the store does not have, or not yet, is read from the journals in the cells' folders.
+
+    Args:
+        store: None where it cannot be asked.
+        folder: the sweep's.
+    """
     plan = FrozenPlan.load(folder)
     results = {cell.id: Result.of(folder / cell.id) for cell in plan.cells}
     begun: dict[str, Run] = {}
-    for run in _runs(store, [store.experiment_id], f"tags.kind = 'cell' and tags.sweep = '{plan.sweep}'"):
-        begun.setdefault(run.data.tags["cell"], run)
-    runs = {run.info.run_id: run for run in begun.values()}
-    elsewhere = {str(result.run_id) for result in results.values() if result and result.run_id} - runs.keys()
-    runs |= _by_id(store, sorted(elsewhere))
-    cells = [
-        one.planned(cell, plan.factors, result, runs.get(str(result.run_id)) if result else begun.get(cell.id))
-        for cell, result in ((cell, results[cell.id]) for cell in plan.cells)
-    ]
+    if store:
+        for run in _runs(store, [store.experiment_id], f"tags.kind = 'cell' and tags.sweep = '{plan.sweep}'"):
+            begun.setdefault(run.data.tags["cell"], run)
+        named = {str(result.run_id) for result in results.values() if result and result.run_id}
+        elsewhere = sorted(named - {run.info.run_id for run in begun.values()})
+        begun |= {run.data.tags["cell"]: run for run in _by_id(store, elsewhere).values()}
+    kept = {cell.id: journal for cell in plan.cells if (journal := Journal(folder / cell.id)).num_pending or not store}
+    begun |= {cell: found for cell, journal in kept.items() if (found := journaled.run(journal))}
+    cells = [one.planned(cell, plan.factors, results[cell.id], begun.get(cell.id)) for cell in plan.cells]
     return (
         Subject(
             title=_title(plan.factors),
             sweep=plan.sweep,
-            experiment=store.client.get_experiment(store.experiment_id).name,
+            experiment=plan.cells[0].raw["tracking"]["experiment"],
             filter=None,
             command=plan.command,
             created=plan.created,
@@ -47,12 +57,12 @@ def of_sweep(store: Store, folder: Path) -> tuple[Subject, dict[str, str]]:
             },
             cells=cells,
         ),
-        _places(runs.values()),
+        _places(begun.values()) | {begun[cell].info.run_id: journal for cell, journal in kept.items() if cell in begun},
     )
 
 
-def of_experiment(store: Store, condition: str | None) -> tuple[Subject, dict[str, str]]:
-    """The cells that MLflow's filter `condition` lets through, and the artifact URIs of their runs, by id.
+def of_experiment(store: Store, condition: str | None) -> tuple[Subject, dict[str, Place]]:
+    """The cells that MLflow's filter `condition` lets through, and where the files of their runs are, by id.
 
     Of a cell that was run more than once, the latest finished run counts.
 
@@ -98,17 +108,11 @@ def find_store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
     try:
         ids = {found.name: str(found.experiment_id) for found in client.search_experiments()}
     except MlflowException as error:
-        raise ReportError(f"tracking.uri = {uri}: {error.message}") from None
+        raise ReportError(f"tracking.uri = {uri}: {in_words(error, uri)}") from None
     if experiment not in ids:
         known = f"{near(experiment, list(ids))} It has {', '.join(ids)}"
         raise ReportError(f"experiment = {experiment!r}: the store has none of this name.{known}")
     return Store(uri, ids[experiment], None)
-
-
-def parent_of(store: Store, sweep: str) -> str | None:
-    """The id of the sweep's own run, where it has one."""
-    run = next(_runs(store, [store.experiment_id], f"tags.kind = 'sweep' and tags.sweep = '{sweep}'"), None)
-    return None if run is None else str(run.info.run_id)
 
 
 def _title(factors: Iterable[str]) -> str:
@@ -118,7 +122,7 @@ def _title(factors: Iterable[str]) -> str:
     return " \N{MULTIPLICATION SIGN} ".join(settings or varied) or "one cell"
 
 
-def _places(runs: Iterable[Run]) -> dict[str, str]:
+def _places(runs: Iterable[Run]) -> dict[str, Place]:
     return {run.info.run_id: str(run.info.artifact_uri) for run in runs}
 
 

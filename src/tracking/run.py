@@ -1,19 +1,17 @@
 """One cell's run in MLflow: what is recorded, and under which names."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
+import mlflow.pytorch
 import numpy as np
 import torch
-from mlflow.entities import Dataset as LoggedDataset
-from mlflow.entities import DatasetInput, InputTag, LoggedModel, LoggedModelStatus, Metric, Param
-from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -26,50 +24,48 @@ from src.model.summary import Layer
 from src.summary.commands import of_cell
 from src.sweep.cell import Cell
 from src.tracking import figures, tables
-from src.tracking.environment import environment, git_state
-from src.tracking.files import artifacts
-from src.tracking.store import MAX_PARAM_LENGTH, REASON, Store, as_default, settle
-
-MAX_METRICS = 1000
-"""MLflow's limit of a batch."""
+from src.tracking.courier import Courier
+from src.tracking.delivery import MODEL
+from src.tracking.environment import environment, origin
+from src.tracking.files import Files
+from src.tracking.journal import Journal
+from src.tracking.store import open_store
 
 
 @dataclass(frozen=True)
 class Run:
-    """An open run.
+    """An open run. What it is told is in its journal at once, and in the store when that has it.
 
     Attributes:
-        id: MLflow's.
-        store: where it is kept.
         cell: what it records.
+        journal: on the disk.
+        courier: brings that to the store; None where it is to stay here.
     """
 
-    id: str
-    store: Store
     cell: Cell
+    journal: Journal
+    courier: Courier | None
+
+    @property
+    def id(self) -> str | None:
+        """MLflow's, where the run has arrived there."""
+        return self.journal.progress.run_id
 
     def log_setup(self, source: Dataset, splits: Splits, layers: Sequence[Layer], device: torch.device) -> None:
         """Everything that is known before the first step: parameters, data set, network, environment."""
-        num_parameters = sum(layer.num_parameters for layer in layers)
-        recorded = self.store.client.get_run(self.id).data.params  # of the attempt that this one goes on from
-        params = {
-            **self.cell.choices,
-            **_flat(self.cell.raw),
-            "num_parameters": num_parameters,
-            "normalize.mean": list(splits.mean),
-            "normalize.std": list(splits.std),
-            "num_skipped_images": len(splits.skipped),
-        }
-        pairs = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in params.items() if key not in recorded]
-        for start in range(0, len(pairs), 100):  # MLflow's limit of a batch
-            self.store.client.log_batch(self.id, params=pairs[start : start + 100])
-        logged = [_dataset_input(source, splits, self.cell.fingerprint)]
-        try:
-            self.store.client.log_inputs(self.id, logged)
-        except MlflowException:  # another cell added the same data set at the same moment; now it is found
-            self.store.client.log_inputs(self.id, logged)
+        self.journal.params(
+            {
+                **self.cell.choices,
+                **_flat(self.cell.raw),
+                "num_parameters": sum(layer.num_parameters for layer in layers),
+                "normalize.mean": list(splits.mean),
+                "normalize.std": list(splits.std),
+                "num_skipped_images": len(splits.skipped),
+            }
+        )
+        self.journal.dataset(**_dataset(source, splits, self.cell.fingerprint))
         rows = [(r.name, r.type, "x".join(map(str, r.output_shape)), r.num_parameters) for r in layers]
-        with artifacts(self.store, self.id) as files:
+        with self._files() as files:
             files.yaml("config.yaml", self.cell.raw)
             files.yaml("environment.yaml", {"command": of_cell(self.cell.overrides), **environment(device)})
             files.table("layers.csv", tables.Table(("layer", "type", "output_shape", "parameters"), rows))
@@ -84,18 +80,19 @@ class Run:
             labels: int64, N.
             names: of the classes.
         """
-        with artifacts(self.store, self.id) as files:
+        with self._files() as files:
             files.figure("batch", figures.batch(images, labels, names))
 
     def log_epochs(self, epochs: Sequence[Epoch]) -> None:
         """Epochs' measurements, as metrics at their steps; one that is recorded already stays as it is."""
-        metrics = [
-            Metric(key, float(value), epoch.ended_ms, epoch.number)
-            for epoch in epochs
-            for key, value in self._measured(epoch).items()
-        ]
-        for start in range(0, len(metrics), MAX_METRICS):
-            self.store.client.log_batch(self.id, metrics[start : start + MAX_METRICS])
+        self.journal.metrics(
+            [
+                (key, float(value), epoch.ended_ms, epoch.number)
+                for epoch in epochs
+                for key, value in self._measured(epoch).items()
+            ]
+        )
+        self._wake()
 
     def _measured(self, epoch: Epoch) -> dict[str, float]:
         return {
@@ -133,9 +130,9 @@ class Run:
             **evaluation.metrics(),
         }
         ended_ms = history[-1].ended_ms  # so that recording it again, after an interruption, is no second record
-        self.store.client.log_batch(self.id, [Metric(key, float(v), ended_ms, step=0) for key, v in metrics.items()])
+        self.journal.metrics([(key, float(value), ended_ms, 0) for key, value in metrics.items()])
         mistaken = _images(test, evaluation.mistakes[: figures.MAX_MISTAKES])
-        with artifacts(self.store, self.id) as files:
+        with self._files() as files:
             files.figure("curves", figures.curves(history, self.cell.name))
             files.figure("confusion", figures.confusion(evaluation, names))
             files.figure("roc", figures.roc(evaluation, names))
@@ -147,7 +144,14 @@ class Run:
             files.predictions(evaluation, names)
 
     def log_checkpoint(self, path: Path) -> None:
-        self.store.client.log_artifact(self.id, str(path), "checkpoints")
+        """Keep a file as it is now; it is never changed in place, so that it need not be copied."""
+        with self.journal.files() as folder:
+            (folder / "checkpoints").mkdir()
+            try:
+                os.link(path, folder / "checkpoints" / path.name)
+            except OSError:  # a file system without links
+                shutil.copyfile(path, folder / "checkpoints" / path.name)
+        self._wake()
 
     def log_model(self, model: nn.Module, example: NDArray[np.float32]) -> None:
         """The network as a loadable MLflow model (pt2), which needs neither this project nor pickle.
@@ -156,54 +160,58 @@ class Run:
             model: on the CPU, in eval mode, a copy: exporting changes it.
             example: float32 in [0, 1], N x C x H x W, with N of 2 or more: 1 would freeze the batch size.
         """
-        if any(output.status == LoggedModelStatus.READY for output in self._models()):
-            return  # an earlier attempt came as far as this
         requirements = [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"]
-        mlflow.pytorch.log_model(model, name="model", input_example=example, pip_requirements=requirements)
+        with self.journal.files("model") as folder:
+            mlflow.pytorch.save_model(model, folder / MODEL, input_example=example, pip_requirements=requirements)
+        self._wake()
 
-    def _models(self) -> list[LoggedModel]:
-        """The models that this run has logged."""
-        outputs = self.store.client.get_run(self.id).outputs
-        return [self.store.client.get_logged_model(o.model_id) for o in (outputs.model_outputs if outputs else [])]
+    @contextmanager
+    def _files(self) -> Iterator[Files]:
+        with self.journal.files() as folder:
+            yield Files(folder)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.courier:
+            self.courier.wake()
 
 
 @contextmanager
-def open_run(store: Store, cell: Cell) -> Iterator[Run]:
+def open_run(cell: Cell, home: Path, tell: Callable[[str], object]) -> Iterator[Run]:
     """The cell's run, which ends FINISHED, or with the reason as a tag: FAILED, or KILLED where it was interrupted.
 
-    A cell that was begun before goes on in the same run.
+    A cell that was begun before goes on in the same run. A store that is away hinders nothing: what it misses is in the
+    cell's folder, for whoever comes by when it is back.
+
+    Args:
+        cell: what is recorded.
+        home: the cell's folder.
+        tell: is told where the store is away, and when it is back.
     """
-    with as_default(store):
-        active = (
-            mlflow.start_run(run_id=cell.sweep.run_id) if cell.sweep and cell.sweep.run_id else _new_run(store, cell)
-        )
-        if REASON in active.data.tags:
-            store.client.delete_tag(active.info.run_id, REASON)
-        status = "FAILED"
-        try:
-            yield Run(active.info.run_id, store, cell)
-            status = "FINISHED"
-        except BaseException as error:
-            if isinstance(error, Interrupted | KeyboardInterrupt):
-                status = "KILLED"
-            store.client.set_tag(active.info.run_id, REASON, f"{type(error).__name__}: {error}"[:5000])
-            raise
-        finally:
-            mlflow.end_run(status)
-            if not cell.sweep:
-                settle(store)
+    journal, tracking = Journal(home), cell.config.tracking
+    journal.begin(cell.name, _tags(cell), tracking, nested=cell.sweep is not None)
+    courier = None if tracking.offline else Courier(journal, lambda: open_store(cell.config), tell)
+    run = Run(cell, journal, courier)
+    run._wake()
+    status, reason = "FAILED", None
+    try:
+        yield run
+        status = "FINISHED"
+    except BaseException as error:
+        if isinstance(error, Interrupted | KeyboardInterrupt):
+            status = "KILLED"
+        reason = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        journal.end(status, reason)
+        if courier:
+            courier.close(settled=cell.sweep is None)
 
 
-def _new_run(store: Store, cell: Cell) -> mlflow.ActiveRun:
-    tags = {"kind": "cell", "cell": cell.id, "varied": json.dumps(cell.levels), **git_state()}
-    if cell.sweep:
-        tags["sweep"] = cell.sweep.id
-    return mlflow.start_run(
-        experiment_id=store.experiment_id,
-        run_name=cell.name,
-        tags=tags,
-        parent_run_id=cell.sweep.parent_run_id if cell.sweep else None,
-    )
+def _tags(cell: Cell) -> dict[str, str]:
+    """What a run is found by, and where it comes from."""
+    ours = {"kind": "cell", "cell": cell.id, "varied": json.dumps(cell.levels)}
+    return {**ours, **({"sweep": cell.sweep.id} if cell.sweep else {}), **origin()}
 
 
 def _images(split: Images, positions: NDArray[np.intp]) -> Tensor:
@@ -214,17 +222,17 @@ def _images(split: Images, positions: NDArray[np.intp]) -> Tensor:
     return images
 
 
-def _dataset_input(source: Dataset, splits: Splits, fingerprint: str) -> DatasetInput:
+def _dataset(source: Dataset, splits: Splits, fingerprint: str) -> dict[str, str]:
     """The data set for MLflow's dataset column, with the fingerprint as its digest."""
     sizes = {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)}
-    logged = LoggedDataset(
-        name=source.name,
-        digest=fingerprint,
-        source_type="code",
-        source=json.dumps({"tags": {"origin": source.origin}}),
-        profile=json.dumps({**sizes, "classes": len(source.class_names)}),
-    )
-    return DatasetInput(logged, [InputTag(MLFLOW_DATASET_CONTEXT, "train, val, test")])
+    return {
+        "name": source.name,
+        "digest": fingerprint,
+        "source_type": "code",
+        "source": json.dumps({"tags": {"origin": source.origin}}),
+        "profile": json.dumps({**sizes, "classes": len(source.class_names)}),
+        "context": "train, val, test",
+    }
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -16,25 +16,31 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # all four are read when mlflow is imported
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # records are kept and brought later: nobody has to wait
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 import logging
+import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import mlflow
+from alembic.util import CommandError
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.engine import make_url
-
-REASON = "reason"
-"""The tag that says why a run did not finish."""
+from sqlalchemy.exc import SQLAlchemyError
 
 MAX_PARAM_LENGTH = 6000
 """MLflow cuts longer values; of a cell they are whole in the resolved configuration."""
+
+
+class StoreError(Exception):
+    """The store cannot be opened; the message says why, and what can be done."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +63,80 @@ class Store:
 
 
 def open_store(config: Config) -> Store:
-    """The store that `config` names, created if it is not there yet, with the experiment in it."""
+    """The store that `config` names, as `store_at` opens it."""
+    return store_at(config.outputs_dir, config.tracking.uri, config.tracking.experiment)
+
+
+def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
+    """The store at a server's address, or else under `outputs_dir`; created if it is not there, with the experiment.
+
+    Raises:
+        StoreError: where it cannot be reached or created, or is of a version of MLflow that this one does not read.
+    """
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    outputs = config.outputs_dir.resolve()
-    if config.tracking.uri is None:
-        artifacts = outputs / "artifacts"
-        uri = f"sqlite:///{_database(outputs / 'mlflow.db')}"
-    else:
-        artifacts, uri = None, config.tracking.uri
-    client = MlflowClient(uri)
-    return Store(uri, _experiment(client, config.tracking.experiment, artifacts), artifacts)
+    outputs = outputs_dir.resolve()
+    place = f"tracking.uri = {uri!r}" if uri else f"outputs_dir = {str(outputs_dir)!r}"
+    artifacts = None if uri else outputs / "artifacts"
+    try:
+        uri = uri or f"sqlite:///{_database(outputs / 'mlflow.db')}"
+        client = MlflowClient(uri)
+        experiment_id = _experiment(client, experiment, artifacts)
+    except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
+        raise StoreError(f"{place}: {in_words(error, uri or '')}") from error
+    if not experiment_id:  # anything that speaks JSON lets MLflow's client come as far as this
+        raise StoreError(f"{place}: {NO_SERVER}")
+    return Store(uri, experiment_id, artifacts)
+
+
+NO_SERVER = "what answers there is no MLflow server"
+
+
+def in_words(error: BaseException, uri: str) -> str:
+    """Why a store could not be used, for a person; MLflow's own words name Python objects.
+
+    Args:
+        error: that MLflow, or what is below it, raised.
+        uri: of the store.
+    """
+    root, code, text = list(_causes(error))[-1], getattr(error, "error_code", None), first_line(error)
+    if isinstance(root, OSError) and uri.startswith("http"):
+        return _of_network(root)
+    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        return (
+            "the server wants to know who is asking: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            "MLFLOW_TRACKING_TOKEN, in the environment"
+        )
+    if code == "ENDPOINT_NOT_FOUND" or "valid JSON format" in text or "INTERNAL_ERROR: Response:" in text:
+        return NO_SERVER
+    if "out-of-date database schema" in text:
+        return f"the database is of an older MLflow. Make a copy of it, then: mlflow db upgrade {uri}"
+    if "Can't locate revision" in text:
+        return f"the database is of a newer MLflow than {mlflow.__version__}, which is installed here"
+    return text
+
+
+def _of_network(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT']} s"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing answers there (connection refused)"
+    if isinstance(error, socket.gaierror):
+        return "there is no host of this name"
+    return first_line(error)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it came of."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, short enough for a line."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def settle(store: Store) -> None:
@@ -79,24 +148,6 @@ def settle(store: Store) -> None:
     if store.uri.startswith("sqlite:") and (path := make_url(store.uri).database):
         with closing(sqlite3.connect(path, timeout=1)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-@contextmanager
-def as_default(store: Store) -> Iterator[None]:
-    """Let MLflow's module-level functions use `store` for as long as the block runs.
-
-    They also set environment variables for child processes, which would change what the next configuration resolves to.
-    """
-    variables = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
-    before = {name: os.environ.pop(name, None) for name in variables}  # a run id left over would be continued
-    mlflow.set_tracking_uri(store.uri)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _database(path: Path) -> Path:

@@ -12,9 +12,12 @@ import pyarrow as pa
 from mlflow.entities import Dataset, DatasetInput, Metric, Param
 from pyarrow import parquet
 
+from src.config import Tracking
 from src.sweep.frozen import FrozenCell, FrozenPlan, folder_of
 from src.sweep.result import Result
+from src.tracking.delivery import deliver
 from src.tracking.store import Store, open_store
+from src.tracking.sweep import begin
 from tests.conftest import config_of
 
 Levels = Mapping[str, str]
@@ -28,6 +31,7 @@ CHOICES = {
     "optimizer": "sgd",
     "scheduler": "none",
 }
+TRACKING = {"uri": None, "experiment": "image-classification", "offline": False}
 SPLITS = {"train": 800, "val": 100, "test": 200}
 EPOCHS = 4
 
@@ -42,7 +46,7 @@ def cell_of(levels: Levels, fingerprint: str = "data") -> FrozenCell:
     choices = CHOICES | {key: value for key, value in levels.items() if key in CHOICES}
     if choices["model"] == "cnn_batch":
         choices["norm"] = "batch"
-    raw = {"seed": 0, "epochs": EPOCHS, "tracking": {"uri": None, "experiment": "image-classification"}}
+    raw = {"seed": 0, "epochs": EPOCHS, "tracking": TRACKING}
     overrides = [f"{key}={value}" for key, value in levels.items()]
     name = " ".join(overrides)
     cell_id = hashlib.sha256((name + fingerprint).encode()).hexdigest()[:12]
@@ -86,8 +90,7 @@ def sweep_of(
     plan = plan_of(factors, sweep)
     folder = folder_of(outputs) / sweep
     plan.save(folder)
-    tags = {"kind": "sweep", "sweep": sweep}
-    store.client.create_run(store.experiment_id, run_name="sweep", tags=tags)
+    deliver(begin(folder, plan, Tracking(**plan.cells[0].raw["tracking"])), store)
     for cell in plan.cells:
         outcome = accuracy(cell.levels)
         if outcome == "not run":

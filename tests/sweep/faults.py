@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import torch
 from threadpoolctl import threadpool_info
 
 from src.sweep.result import Result
-from src.tracking.store import open_store
+from src.tracking.delivery import AwayError, deliver
+from src.tracking.journal import Journal
+from src.tracking.store import StoreError, open_store
 from src.train import record
 
 DEADLINE_S = 60
@@ -41,9 +44,12 @@ def siblings(folder, name):
     return list(folder.parent.glob(f"*/{name}"))
 
 
-def begin_run(cell):
-    store = open_store(cell.config)
-    store.client.create_run(store.experiment_id, tags={"kind": "cell", "cell": cell.id, "sweep": cell.sweep.id})
+def begin_run(cell, folder):
+    journal = Journal(folder)
+    tags = {"kind": "cell", "cell": cell.id, "sweep": cell.sweep.id}
+    journal.begin(cell.name, tags, cell.config.tracking, nested=True)
+    with suppress(AwayError, StoreError):
+        deliver(journal, open_store(cell.config))
 
 
 def hang():
@@ -73,7 +79,7 @@ FAULTS = {
 
 
 def fail_by_seed(cell, folder, progress):
-    begin_run(cell)
+    begin_run(cell, folder)
     FAULTS.get(cell.config.seed, lambda: None)()
     finish(cell, folder)
 
@@ -91,6 +97,12 @@ def first_waits_for_all_others(cell, folder, progress):
     if cell.config.seed == 0:
         num_others = cell.sweep.num_cells - 1
         until(lambda: len(siblings(folder, "result.json")) == num_others)
+    finish(cell, folder)
+
+
+def first_waits_for_what_comes_after(cell, folder, progress):
+    if cell.config.seed == 0:
+        until((folder.parent / "prepared").exists)
     finish(cell, folder)
 
 
@@ -148,7 +160,7 @@ def interrupt_once(cell, folder, progress):
 
 def interrupt_twice(cell, folder, progress):
     """Deaf to the wish to stop; the first cell presses Ctrl-C again when it has been passed on to it."""
-    begin_run(cell)
+    begin_run(cell, folder)
     note(folder, "started", pid=os.getpid())
     until(lambda: len(siblings(folder, "started")) == 2)
     if cell.config.seed == 0:

@@ -66,7 +66,7 @@ def test_a_cell_is_named_by_what_is_special_in_it(overrides, varied, name):
 def test_a_frozen_cell_thaws_to_the_same(tmp_path):
     from dataclasses import replace
 
-    cell = replace(cell_of("model=cnn_batch"), sweep=SweepContext("sweep", "run", 1, 2))
+    cell = replace(cell_of("model=cnn_batch"), sweep=SweepContext("sweep", 1, 2))
     cell.freeze(tmp_path)
     assert Cell.thaw(tmp_path) == cell
 

@@ -22,6 +22,8 @@ from src.sweep.pool import Pool
 from src.sweep.result import Result
 from src.sweep.slots import Slot
 from src.sweep.worker import HydraJob
+from src.tracking.delivery import deliver
+from src.tracking.journal import Journal
 from src.tracking.store import open_store
 from tests.conftest import ROOT
 from tests.sweep import faults
@@ -68,9 +70,12 @@ class Sweep:
         self.id = name
         self.board = Seen()
         self.folders = [outputs / "sweeps" / name / cell.id for cell in cells]
-        self.parent = self.store.client.create_run(self.store.experiment_id).info.run_id
+        tracking = cells[0].config.tracking
+        sweep = Journal(outputs / "sweeps" / name)
+        sweep.begin(name, {"kind": "sweep", "sweep": name}, tracking, nested=False)
+        deliver(sweep, self.store)
         for position, (cell, folder) in enumerate(zip(cells, self.folders, strict=True), start=1):
-            replace(cell, sweep=SweepContext(name, self.parent, position, len(cells))).freeze(folder)
+            replace(cell, sweep=SweepContext(name, position, len(cells))).freeze(folder)
 
     def run(self, work, num_slots=2, num_threads=1, gpu=None, when_idle=None):
         """The outcomes by seed."""
@@ -179,13 +184,21 @@ def test_a_slot_that_is_free_is_taken_at_once(sweep):
     assert made.board.over_in_order[:3] == ["seed=1", "seed=2", "seed=3"]
 
 
-@pytest.mark.parametrize(
-    ("work", "num_slots", "num_over"), [(faults.finish, 1, []), (faults.first_waits_for_all_others, 2, [3])]
-)
-def test_what_comes_after_the_cells_is_prepared_once_when_a_slot_stays_free(sweep, work, num_slots, num_over):
+def test_what_comes_after_the_cells_is_prepared_once_when_a_slot_stays_free(sweep):
     made, seen = sweep("seed=range(4)"), []
-    made.run(work, num_slots, when_idle=lambda: seen.append(len(made.board.over_in_order)))
-    assert seen == num_over
+
+    def prepare():
+        seen.append(len(made.board.over_in_order))
+        (made.folders[0].parent / "prepared").touch()
+
+    made.run(faults.first_waits_for_what_comes_after, when_idle=prepare)
+    assert seen == [3]
+
+
+def test_with_one_slot_nothing_is_prepared_while_cells_run(sweep):
+    made, seen = sweep("seed=range(2)"), []
+    made.run(faults.finish, num_slots=1, when_idle=lambda: seen.append(1))
+    assert seen == []
 
 
 def test_a_cell_has_as_many_threads_as_its_slot_says(sweep):
@@ -221,16 +234,14 @@ def test_the_outcome_of_an_earlier_attempt_is_not_taken_for_this_one(sweep):
     assert "SIGKILL" in result.reason
 
 
-def test_a_store_that_fails_stops_no_cell(sweep, monkeypatch):
-    made = sweep("seed=2,0")
-
-    def out_of_reach(config):
-        raise ConnectionError("no store")
-
-    monkeypatch.setattr("src.sweep.pool.open_store", out_of_reach)
+def test_a_store_that_is_gone_stops_no_cell(sweep, tmp_path):
+    made = sweep("seed=2,0", f"outputs_dir={tmp_path}")
+    (tmp_path / "mlflow.db").write_text("this is no database any more")
     results = made.run(faults.fail_by_seed, num_slots=1)
     assert {name: result.status for name, result in results.items()} == {"seed=2": "failed", "seed=0": "finished"}
-    assert made.board.notes == ["seed=2: its run could not be ended: ConnectionError: no store"]
+    dead = Journal(made.folders[0])
+    assert [entry["do"] for entry in dead.entries()] == ["begin", "files", "end"]
+    assert dead.num_pending == 3
 
 
 def test_one_ctrl_c_lets_running_cells_keep_their_epoch_and_starts_no_other(sweep):

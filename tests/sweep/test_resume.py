@@ -41,6 +41,9 @@ class Quiet:
     def failed(self, cell, text):
         self.failures.append(text)
 
+    def note(self, text):
+        raise AssertionError(text)
+
 
 class Sweeps:
     """Sweeps of one outputs folder, and what is recorded of them."""

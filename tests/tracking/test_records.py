@@ -9,8 +9,10 @@ from src.report import write_report
 from src.summary.description import MAX_LENGTH, description
 from src.sweep.frozen import FrozenPlan
 from src.sweep.result import Result
+from src.tracking.delivery import deliver
+from src.tracking.journal import Journal
 from src.tracking.publish import publish
-from src.tracking.records import of_sweep, parent_of
+from src.tracking.records import of_sweep
 from tests.summary.made import maker, run_of
 from tests.summary.plain import summary_of
 
@@ -35,12 +37,17 @@ def finish(folder, store, accuracy):
     Result(cell.id, cell.name, "finished", run_id=run_id).save(folder / cell.id)
 
 
+def published(folder, store):
+    """The id of the sweep's own run, once the report is in it."""
+    publish(Journal(folder), write_report(folder, store))
+    deliver(Journal(folder), store)
+    return Journal(folder).progress.run_id
+
+
 def test_the_sweeps_own_run_has_the_report_and_the_best_values(sweep):
     folder, store = sweep
+    run = store.client.get_run(published(folder, store))
     report = write_report(folder, store)
-    parent = parent_of(store, folder.name)
-    publish(store, parent, report)
-    run = store.client.get_run(parent)
     artifacts = Path(urlparse(run.info.artifact_uri).path)
     for path in report.files:
         assert (artifacts / path.name).read_bytes() == path.read_bytes()
@@ -53,19 +60,17 @@ def test_the_sweeps_own_run_has_the_report_and_the_best_values(sweep):
 
 def test_publishing_again_leaves_one_record_of_what_has_not_changed(sweep):
     folder, store = sweep
-    parent = parent_of(store, folder.name)
     for _ in range(3):
-        publish(store, parent, write_report(folder, store))
+        parent = published(folder, store)
     for key in ("best/val_accuracy", "test/accuracy"):
         assert len(store.client.get_metric_history(parent, key)) == 1
 
 
 def test_of_values_that_have_changed_the_newest_counts_at_the_same_step(sweep):
     folder, store = sweep
-    parent = parent_of(store, folder.name)
-    publish(store, parent, write_report(folder, store))
+    published(folder, store)
     finish(folder, store, 0.9)
-    publish(store, parent, write_report(folder, store))
+    parent = published(folder, store)
     assert store.client.get_run(parent).data.metrics["test/accuracy"] == pytest.approx(0.8)
     history = store.client.get_metric_history(parent, "test/accuracy")
     assert [metric.step for metric in history] == [0, 0]
@@ -73,15 +78,9 @@ def test_of_values_that_have_changed_the_newest_counts_at_the_same_step(sweep):
 
 def test_without_a_finished_cell_there_is_a_description_and_no_metric(make):
     folder, store = make(FACTORS, lambda _: "failed")
-    parent = parent_of(store, folder.name)
-    publish(store, parent, write_report(folder, store))
-    run = store.client.get_run(parent)
+    run = store.client.get_run(published(folder, store))
     assert run.data.metrics == {}
     assert run.data.tags["mlflow.note.content"].startswith("There is no answer yet")
-
-
-def test_a_sweep_without_a_run_of_its_own_has_none(sweep):
-    assert parent_of(sweep[1], "another") is None
 
 
 def test_cells_without_a_result_are_known_by_their_runs(make):

@@ -17,20 +17,20 @@ from src.fit.evaluate import evaluate
 from src.sweep.cell import Cell
 from src.tracking.run import open_run
 from src.tracking.store import open_store
-from tests.conftest import config_of
 
 NAMES = ("ant", "bee", "cat")
 EPOCH = Epoch(1, 1.0, 0.5, 0.0, 0.9, 0.6, 0.1, 2.0, 1_700_000_000_000)
 
 
-def cell():
-    with hydra_at():
-        return Cell.of(composed([]), [], "fingerprint")
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    return tmp_path_factory.mktemp("outputs")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return open_store(config_of(f"outputs_dir={tmp_path_factory.mktemp('outputs')}"))
+def cell(outputs):
+    with hydra_at():
+        return Cell.of(composed([f"outputs_dir={outputs}"]), [], "fingerprint")
 
 
 def evaluation_of(num_images=30, strength=1.0):
@@ -51,19 +51,19 @@ def streamed(folder, num_images):
     return StreamedSet(folder / "images.npy", np.arange(num_images), whole.labels, num_workers=0)
 
 
-def recorded(store, evaluation, test):
+def recorded(cell, home, evaluation, test):
     """A run with a batch and a result, and the folder of its artifacts."""
-    with open_run(store, cell()) as run:
+    with open_run(cell, home, print) as run:
         run.log_batch(torch.rand(5, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1]), NAMES)
         run.log_result([EPOCH], EPOCH, evaluation, NAMES, test)
-    logged = store.client.get_run(run.id)
+    logged = open_store(cell.config).client.get_run(run.id)
     return logged, Path(urlparse(logged.info.artifact_uri).path)
 
 
 @pytest.fixture(scope="module", params=[held, streamed])
-def run(request, store, tmp_path_factory):
+def run(request, cell, tmp_path_factory):
     evaluation, folder = evaluation_of(), tmp_path_factory.mktemp("cell")
-    return evaluation, *recorded(store, evaluation, request.param(folder, 30))
+    return evaluation, *recorded(cell, folder, evaluation, request.param(folder, 30))
 
 
 def table(artifacts, name):
@@ -132,22 +132,22 @@ def test_all_mistakes_are_listed_with_the_most_confident_first(run):
 
 
 @pytest.mark.parametrize("kind", [held, streamed])
-def test_a_network_without_a_mistake_is_recorded_as_well(store, tmp_path, kind):
-    _, artifacts = recorded(store, evaluation_of(strength=9.0), kind(tmp_path, 30))
+def test_a_network_without_a_mistake_is_recorded_as_well(cell, tmp_path, kind):
+    _, artifacts = recorded(cell, tmp_path, evaluation_of(strength=9.0), kind(tmp_path, 30))
     assert (artifacts / "mistakes.csv").read_text() == "index,label,prediction,confidence\n"
     assert (artifacts / "figures" / "mistakes.png").exists()
 
 
-def test_a_class_that_the_test_split_lacks_has_empty_areas_and_no_points(store, tmp_path):
+def test_a_class_that_the_test_split_lacks_has_empty_areas_and_no_points(cell, tmp_path):
     evaluation = evaluate(torch.eye(3)[[0, 1, 0, 1]], torch.tensor([0, 1, 1, 0]))
-    logged, artifacts = recorded(store, evaluation, held(tmp_path, 4))
+    logged, artifacts = recorded(cell, tmp_path, evaluation, held(tmp_path, 4))
     assert table(artifacts, "per_class.csv")["roc_auc"].isna().tolist() == [False, False, True]
     assert set(table(artifacts, "roc.csv")["class"]) == {"ant", "bee"}
     assert logged.data.metrics["test/roc_auc"] == 0.5
 
 
-def test_areas_that_do_not_exist_do_not_stop_the_run(store, tmp_path):
+def test_areas_that_do_not_exist_do_not_stop_the_run(cell, tmp_path):
     evaluation = evaluate(torch.eye(3)[[0, 1]], torch.tensor([0, 0]))
-    logged, _ = recorded(store, evaluation, held(tmp_path, 2))
+    logged, _ = recorded(cell, tmp_path, evaluation, held(tmp_path, 2))
     assert logged.info.status == "FINISHED"
     assert np.isnan(logged.data.metrics["test/roc_auc"])

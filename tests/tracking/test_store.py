@@ -1,22 +1,20 @@
 """The store, with a real SQLite file and real processes."""
 
-import os
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from src.tracking.store import as_default, open_store, settle
+from src.tracking.store import open_store, settle
 from tests.conftest import ROOT, config_of
 
 OPEN_AND_LOG = """
 import sys
 from tests.conftest import config_of
-from src.tracking.store import as_default, open_store
+from src.tracking.store import open_store
 sys.stdin.readline()  # all start at once
 store = open_store(config_of(f"outputs_dir={sys.argv[1]}"))
 run = store.client.create_run(store.experiment_id)
@@ -91,14 +89,3 @@ def test_processes_that_start_at_once_share_one_new_store(tmp_path):
     store = open_store(config_of(f"outputs_dir={tmp_path}"))
     runs = store.client.search_runs([store.experiment_id])
     assert [(run.info.status, run.data.metrics) for run in runs] == [("FINISHED", {"m": 1.0})] * 6
-
-
-def test_the_default_store_lasts_as_long_as_its_block(store, monkeypatch):
-    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)  # left over: must not be continued
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with as_default(store):
-        with mlflow.start_run(experiment_id=store.experiment_id) as run:
-            assert run.info.run_id != "0" * 32
-        assert store.client.get_run(run.info.run_id).info.status == "FINISHED"
-    assert os.environ["MLFLOW_RUN_ID"] == "0" * 32
-    assert "MLFLOW_TRACKING_URI" not in os.environ

@@ -1,0 +1,191 @@
+"""Real servers on loopback: MLflow's, a PostgreSQL below it, and what stands between them and fails."""
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+DEADLINE_S = 120
+
+
+def until(condition, what):
+    """Wait for something that is going to happen."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+    return found
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """`mlflow server`, which can be killed and started again at the same address.
+
+    Args:
+        folder: where its artifacts are, and its database, unless
+        database: is the URI of another.
+    """
+
+    def __init__(self, folder, database=None):
+        self.folder, self.port = folder, free_port()
+        self.database = database or f"sqlite:///{folder}/server.db"
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", self.database, "--artifacts-destination", str(self.folder / "artifacts")]
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        self.log = (self.folder / "server.log").open("a")
+        self.process = subprocess.Popen(
+            [*command, "--workers", "1"], env=environment, stdout=self.log, stderr=self.log, start_new_session=True
+        )
+        until(self.answers, f"a server at {self.uri}; it says {(self.folder / 'server.log').read_text()[-2000:]}")
+
+    def answers(self):
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+            try:
+                connection.request("GET", "/health")
+                return connection.getresponse().status == 200
+            except OSError:
+                return False
+
+    def kill(self):
+        """As when its machine dies."""
+        if self.process:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.log.close()
+            self.process = None
+
+
+@contextmanager
+def serving(folder, database=None):
+    server = Server(folder, database)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+class Postgres:
+    """A PostgreSQL of its own, in `folder`."""
+
+    PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+    @classmethod
+    def missing(cls):
+        """Why there can be none here, or None."""
+        if not cls.PROGRAMS:
+            return "PostgreSQL is not installed (Debian: postgresql)"
+        try:
+            import psycopg  # noqa: F401
+        except ImportError:
+            return "psycopg is not installed"
+        if os.getuid() == 0 and not shutil.which("runuser"):
+            return "PostgreSQL does not run as root, and there is no runuser"
+        return None
+
+    def __init__(self, folder):
+        self.folder, self.port = folder, free_port()
+        self.uri = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
+        if os.getuid() == 0:
+            shutil.chown(folder, "postgres")
+            for parent in folder.parents[:2]:  # pytest's, through which it lets nobody else
+                parent.chmod(0o755)
+        self._run("initdb", "-D", folder / "data", "-U", "tester", "--auth=trust", "--no-sync")
+
+    def start(self):
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._run("pg_ctl", "-D", self.folder / "data", "-w", "-l", self.folder / "log", "-o", options, "start")
+
+    def stop(self):
+        self._run("pg_ctl", "-D", self.folder / "data", "-w", "-m", "immediate", "stop")
+
+    def _run(self, program, *arguments):
+        before = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        subprocess.run(
+            [*before, self.PROGRAMS[-1] / program, *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder,
+        )
+
+
+class Breaking:
+    """A way to a server on which one request is lost, or its answer.
+
+    Attributes:
+        countdown: requests until then; None for never.
+        answer_lost: whether the server gets the request and acts on it; who asked cannot know.
+        lost_path: of the request that was.
+        num_requests: so far.
+    """
+
+    def __init__(self, port):
+        self.countdown, self.answer_lost, self.num_requests = None, False, 0
+        self.lost_path = ""
+        way = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                lost = way.next_is_lost()
+                if lost:
+                    way.lost_path = self.path
+                if lost and not way.answer_lost:
+                    return self.hang_up()
+                with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+                    connection.request(self.command, self.path, body, dict(self.headers))
+                    response = connection.getresponse()
+                    content = response.read()
+                if lost:
+                    return self.hang_up()
+                self.send_response(response.status)
+                self.send_header("Content-Type", response.headers.get("Content-Type", "application/json"))
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+                return None
+
+            def hang_up(self):
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815, http.server's names
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.uri = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def next_is_lost(self):
+        self.num_requests += 1
+        if self.countdown is None:
+            return False
+        self.countdown -= 1
+        return self.countdown == 0
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()

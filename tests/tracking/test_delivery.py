@@ -1,0 +1,251 @@
+"""Delivery to a real MLflow server, over a network that loses requests and answers."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+
+from src.tracking.courier import BACK, GONE, Courier
+from src.tracking.delivery import MODEL, AwayError, deliver, deliver_all
+from src.tracking.journal import LOCK, Journal
+from src.tracking.store import store_at
+from tests.conftest import config_of
+from tests.tracking.servers import Breaking, serving, until
+
+EXPERIMENT = "faults"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A saved network."""
+    path = tmp_path_factory.mktemp("model") / MODEL
+    example = np.zeros((2, 3), np.float32)
+    network = torch.nn.Linear(3, 2).eval()
+    mlflow.pytorch.save_model(network, path, input_example=example, pip_requirements=["torch"])
+    return path
+
+
+def tracking_to(uri):
+    return config_of(f"tracking.uri={uri}", f"tracking.experiment={EXPERIMENT}").tracking
+
+
+def open_at(uri):
+    return store_at(Path("unused"), uri, EXPERIMENT)
+
+
+def write(home, uri, model):
+    """A sweep's journal and that of a cell, with something of everything."""
+    sweep, cell = Journal(home), Journal(home / "cell")
+    sweep.begin("sweep", {"kind": "sweep"}, tracking_to(uri), nested=False)
+    cell.begin("cell", {"kind": "cell"}, tracking_to(uri), nested=True)
+    cell.params({f"p{number}": number for number in range(120)})
+    facts = {"name": "digits", "digest": "d1", "source_type": "code", "source": "{}", "profile": "{}"}
+    cell.dataset(**facts, context="train")
+    with cell.files() as folder:
+        (folder / "figures").mkdir()
+        (folder / "figures" / "a.txt").write_text("a")
+        (folder / "b.txt").write_text("b")
+    for epoch in (1, 2):
+        cell.metrics([("loss", 1 / epoch, 1000 + epoch, epoch), ("nan", math.nan, 1000 + epoch, epoch)])
+    cell.end("KILLED", "interrupted")
+    cell.begin("cell", {"kind": "cell"}, tracking_to(uri), nested=True)
+    cell.metrics([("loss", 0.5, 1002, 2), ("test/accuracy", 0.9, 1002, 0)])
+    with cell.files("model") as folder:
+        (folder / MODEL).symlink_to(model, target_is_directory=True)
+    cell.end("FINISHED")
+    sweep.end("FINISHED")
+    return sweep, cell
+
+
+def known(store, journal):
+    """All that the store has of the run of a journal."""
+    client, token = store.client, journal.entries()[0]["token"]
+    (run,) = client.search_runs([store.experiment_id], f"tags.token = '{token}'")
+    histories = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+    models = [client.get_logged_model(output.model_id) for output in run.outputs.model_outputs] if run.outputs else []
+    return SimpleNamespace(
+        status=run.info.status,
+        name=run.info.run_name,
+        times=(run.info.start_time, run.info.end_time),
+        params=run.data.params,
+        tags={key: value for key, value in run.data.tags.items() if key != "mlflow.parentRunId"},
+        metrics=sorted((m.key, m.step, m.timestamp, repr(m.value)) for found in histories.values() for m in found),
+        datasets=[logged.dataset.digest for logged in run.inputs.dataset_inputs] if run.inputs else [],
+        files=sorted(file.path for file in client.list_artifacts(run.info.run_id)),
+        models=[(model.status, model.name, {m.key: m.value for m in model.metrics or []}) for model in models],
+        parent=run.data.tags.get("mlflow.parentRunId"),
+        id=run.info.run_id,
+    )
+
+
+def expected(journal):
+    """The same, by the journal."""
+    entries = journal.entries()
+    return {
+        "status": "FINISHED",
+        "times": (entries[0]["at_ms"], entries[-1]["at_ms"]),
+        "params": {f"p{number}": str(number) for number in range(120)},
+        "tags": {"kind": "cell", "token": entries[0]["token"], "mlflow.runName": "cell"},
+        "metrics": sorted(
+            [
+                ("loss", 1, 1001, "1.0"),
+                ("loss", 2, 1002, "0.5"),
+                ("nan", 1, 1001, "nan"),
+                ("nan", 2, 1002, "nan"),
+                ("test/accuracy", 0, 1002, "0.9"),
+            ]
+        ),
+        "datasets": ["d1"],
+        "files": ["b.txt", "figures"],
+        "models": [("READY", "model", {"test/accuracy": 0.9})],
+    }
+
+
+def num_requests(server, tmp_path, model):
+    """How many requests a delivery takes."""
+    way = Breaking(server.port)
+    write(tmp_path / "count", way.uri, model)
+    store = open_at(way.uri)
+    way.num_requests = 0
+    deliver_all(tmp_path / "count", store)
+    way.close()
+    return way.num_requests
+
+
+@pytest.mark.parametrize(("answer_lost", "every"), [(True, 1), (False, 6)], ids=["answer", "request"])
+def test_every_record_arrives_once_whichever_message_is_lost(server, model, tmp_path, answer_lost, every):
+    """A lost answer is the harder case: the server has acted, and who asked cannot know."""
+    total = num_requests(server, tmp_path, model)
+    assert total > 20
+    way = Breaking(server.port)
+    store = open_at(way.uri)
+    way.answer_lost = answer_lost
+    for number in range(1, total + 1, every):
+        home = tmp_path / str(number)
+        sweep, cell = write(home, way.uri, model)
+        way.countdown = number
+        away = False
+        try:
+            deliver_all(home, store)
+        except AwayError:
+            away = True
+            deliver_all(home, store)
+        assert away != way.lost_path.endswith("log-inputs"), "this one is tried again at once: it races"
+        found = known(store, cell)
+        assert {key: getattr(found, key) for key in expected(cell)} == expected(cell), number
+        assert found.parent == known(store, sweep).id
+        assert cell.num_pending == sweep.num_pending == 0
+    way.close()
+
+
+def test_a_cell_brings_the_sweep_that_it_belongs_to(server, model, tmp_path):
+    sweep, cell = write(tmp_path, server.uri, model)
+    store = open_at(server.uri)
+    deliver(cell, store)
+    assert known(store, cell).parent == known(store, sweep).id
+
+
+def test_files_stay_until_they_have_arrived_and_no_longer(server, model, tmp_path):
+    _, cell = write(tmp_path, server.uri, model)
+    assert cell.file("figures/a.txt").read_text() == "a"
+    deliver(cell, open_at(server.uri))
+    assert cell.file("figures/a.txt") is None
+    assert not any(path.is_dir() for path in cell.folder.iterdir())
+    assert model.exists()
+
+
+def test_what_the_server_refuses_is_kept_apart_and_the_rest_arrives(server, tmp_path):
+    journal = Journal(tmp_path)
+    journal.begin("run", {}, tracking_to(server.uri), nested=False)
+    journal.metrics([("no such key!", 1.0, 1, 1)])
+    journal.metrics([("fine", 1.0, 1, 1)])
+    store = open_at(server.uri)
+    deliver(journal, store)
+    assert known(store, journal).metrics == [("fine", 1, 1, "1.0")]
+    assert (journal.num_pending, journal.progress.num_refused) == (0, 1)
+    assert "no such key!" in (journal.folder / "refused.jsonl").read_text()
+
+
+def test_a_run_that_somebody_deletes_for_good_meanwhile_stops_nothing(server, tmp_path):
+    journal = Journal(tmp_path)
+    journal.begin("run", {}, tracking_to(server.uri), nested=False)
+    store = open_at(server.uri)
+    deliver(journal, store)
+    store.client.delete_run(journal.progress.run_id)
+    journal.metrics([("m", 1.0, 1, 1)])
+    journal.end("FINISHED")
+    deliver(journal, store)
+    assert journal.num_pending == 0
+    assert journal.progress.num_refused > 0
+
+
+def test_a_journal_that_another_process_delivers_is_left_to_it(server, tmp_path):
+    journal = Journal(tmp_path)
+    journal.begin("run", {}, tracking_to(server.uri), nested=False)
+    with FileLock(journal.folder / LOCK):
+        deliver(journal, open_at(server.uri))
+    assert journal.num_pending == 1
+
+
+def test_a_courier_says_once_that_the_store_is_gone_and_once_that_it_is_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("src.tracking.courier.RETRY_S", 0.2)
+    journal, said = Journal(tmp_path / "cell"), []
+    with serving(tmp_path) as server:
+        journal.begin("run", {}, tracking_to(server.uri), nested=False)
+        courier = Courier(journal, lambda: open_at(server.uri), said.append)
+        courier.wake()
+        until(lambda: journal.num_pending == 0, "the first delivery")
+        server.kill()
+        for epoch in (1, 2, 3):
+            journal.metrics([("m", 1.0, epoch, epoch)])
+            courier.wake()
+        until(lambda: said, "a word")
+        assert journal.num_pending == 3
+        server.start()
+        until(lambda: journal.num_pending == 0, "the second delivery")
+        journal.end("FINISHED")
+        courier.close(settled=True)
+        assert said == [GONE, BACK]
+        found = known(open_at(server.uri), journal)
+        assert found.metrics == [("m", epoch, epoch, "1.0") for epoch in (1, 2, 3)]
+        assert found.status == "FINISHED"
+
+
+def test_a_courier_does_not_wait_for_a_store_that_stays_away(tmp_path):
+    journal, said = Journal(tmp_path), []
+    journal.begin("run", {}, tracking_to("http://127.0.0.1:9"), nested=False)
+    courier = Courier(journal, lambda: open_at("http://127.0.0.1:9"), said.append)
+    courier.close(settled=True)
+    assert said == [GONE]
+    assert journal.num_pending == 1
+
+
+def test_recording_does_not_wait_for_a_server_that_hangs(tmp_path):
+    """The way to the server takes connections and says nothing; what is recorded meanwhile is on the disk."""
+    import socket
+
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        uri = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        journal = Journal(tmp_path)
+        journal.begin("run", {}, tracking_to(uri), nested=False)
+        courier = Courier(journal, lambda: open_at(uri), lambda _: None)
+        courier.wake()
+        connection, _ = deaf.accept()  # now it waits
+        for epoch in range(100):
+            journal.metrics([("m", 1.0, epoch, epoch)])
+            courier.wake()
+        assert journal.num_pending == 101
+        connection.close()
