@@ -4,6 +4,7 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -122,7 +123,10 @@ def _unwritable(planned: "Plan", hydras: Sequence[str], config_name: str) -> str
 
 
 def _missing_folder(flag: str, folder: Path | None) -> str | None:
-    return f"{flag} {folder}: there is no such folder" if folder and not folder.is_dir() else None
+    with suppress(OSError):  # too long to be one
+        if folder is None or folder.is_dir():
+            return None
+    return f"{flag} {folder}: there is no such folder"
 
 
 def _unswept(override: Override) -> str | None:
