@@ -89,7 +89,7 @@ def _problem(overrides: Sequence[str], config_name: str, mode: RunMode) -> str |
         cfg = loader().load_configuration(config_name, list(overrides), run_mode=mode)
         with TemporaryDirectory() as folder:
             _act(cfg, mode, folder)
-            if any("logging" in text for text in overrides):
+            if any("logging" in text or "verbose" in text for text in overrides):
                 _configure_logging(cfg)
     except (HydraException, OmegaConfBaseException) as error:
         return explained(error)
