@@ -289,7 +289,8 @@ def _network_problem(dataset: Part, data_dir: Path, activation: Part, norm: Part
     except (ValueError, DataError) as error:
         return str(error)
     except Exception as error:  # torch counts the numbers of a layer in 64 bits, and says so in several ways
-        layers = ", ".join(f"model.{name} = {value!r}" for name, value in model.arguments().items())
+        asked = model.model_dump(mode="json", exclude={"target"})
+        layers = ", ".join(f"model.{name} = {value!r}" for name, value in asked.items())
         return f"{layers}: cannot be built ({type(error).__name__}: {str(error).splitlines()[0]}); take smaller layers"
     return None
 

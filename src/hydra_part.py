@@ -103,9 +103,10 @@ def _problem(overrides: Sequence[str], config_name: str, mode: RunMode) -> str |
 def _act(cfg: DictConfig, mode: RunMode, folder: str) -> None:
     """Do with Hydra's part what Hydra is going to do with it, as far as that leaves no traces."""
     with open_dict(cfg):
+        cfg.hydra.hydra_help.hydra_help = ""  # Hydra leaves it open
         cfg.hydra.job.num, cfg.hydra.job.id, cfg.hydra.runtime.output_dir = 0, "0", folder  # a launcher fills them in
     HydraConfig.instance().set_config(cfg)
-    OmegaConf.to_container(cfg.hydra, resolve=True)
+    OmegaConf.to_container(cfg.hydra, resolve=True, throw_on_missing=True)
     for name, callback in (cfg.hydra.callbacks or {}).items():
         if not callable(get_object(callback._target_)):
             raise HydraException(f"hydra.callbacks.{name}._target_ = {callback._target_!r}: cannot be called")
