@@ -2,16 +2,21 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override, Sweep
+from hydra.types import RunMode
 
 from src import terminal
 from src.compose import CONF, hydra_at
 from src.config import SWEEP_KEYS
+from src.files import folder_problem
+from src.hydra_part import flag_problems, problems_by_override, run_folder
 from src.overrides import parse
 from src.problems import ConfigError
 
@@ -35,30 +40,40 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
     """
     args = get_args_parser().parse_intermixed_args(list(arguments))  # Hydra refuses overrides on both sides of a flag
     overrides: list[str] = args.overrides
-    only_asks = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
     flags = list(arguments)
     for override in overrides:
         flags.remove(override)
-    if only_asks or args.experimental_rerun:
-        return flags + overrides
     config_dir = CONF if args.config_path is None else Path(__file__).parent / args.config_path
     extra_dir = None if args.config_dir is None else Path(args.config_dir)
     try:
-        _refuse([_missing_folder(extra_dir)])
+        refuse_all(flag_problems(args))
+        if args.shell_completion:
+            return flags + overrides
+        refuse_all([_missing_folder("--config-path", config_dir), _missing_folder("--config-dir", extra_dir)])
         with hydra_at(config_dir, extra_dir):
-            parsed = parse(overrides)
-            _refuse([_unquoted(override) for override in parsed])
-            if args.multirun or "hydra.mode=MULTIRUN" in overrides:
-                _refuse([_misplaced(override) for override in parsed])
-                return flags + [_deferred(override) for override in parsed]
-            _refuse([_unswept(override) for override in parsed])
-            from src.sweep.plan import plan
-
-            planned = plan(overrides, args.config_name or "config")
-            _refuse([_unasked(planned)])
+            return flags + _checked(args, overrides, parse(overrides))
     except ConfigError as error:
         refuse(error)
-    return flags + overrides
+
+
+def _checked(args: Namespace, overrides: list[str], parsed: Sequence[Override]) -> list[str]:
+    """The overrides as Hydra is to see them."""
+    config_name = args.config_name or "config"
+    if args.help or args.hydra_help or args.cfg or args.info:
+        refuse_all(list(problems_by_override(overrides, config_name, RunMode.RUN).values()) if overrides else [])
+        return overrides
+    refuse_all([_unquoted(override) for override in parsed])
+    sweeps = args.multirun or "hydra.mode=MULTIRUN" in overrides
+    mode = RunMode.MULTIRUN if sweeps else RunMode.RUN
+    refuse_all([(_misplaced if sweeps else _unswept)(override) for override in parsed])
+    hydras = [str(override.input_line) for override in parsed if _is_hydras(override, sweeps=sweeps)]
+    wrong = problems_by_override(hydras, config_name, mode) if hydras or args.config_name else {}
+    if sweeps and not wrong:
+        return [_deferred(override) for override in parsed]
+    planned = _planned(overrides, wrong, config_name)
+    refuse_all([_unasked(planned)])
+    refuse_all([_unwritable(planned, hydras, config_name)])
+    return overrides
 
 
 def typed() -> str:
@@ -68,19 +83,50 @@ def typed() -> str:
     return shlex.join(["python", "-m", MODULE, *arguments])
 
 
-def refuse(error: ConfigError) -> None:
+def refuse(error: ConfigError) -> NoReturn:
     """End the process: nothing was run."""
     terminal.show_error(str(error))
     sys.exit(WRONG_CONFIGURATION)
 
 
-def _refuse(problems: Sequence[str | None]) -> None:
+def refuse_all(problems: Sequence[str | None]) -> None:
+    """Raise what is not None of them, if anything, as one ConfigError."""
     if found := [problem for problem in problems if problem]:
         raise ConfigError(found)
 
 
-def _missing_folder(extra_dir: Path | None) -> str | None:
-    return f"--config-dir {extra_dir}: there is no such folder" if extra_dir and not extra_dir.is_dir() else None
+def _is_hydras(override: Override, *, sweeps: bool) -> bool:
+    """Whether Hydra applies the override to its own part; of a sweep, also what is taken away from the others."""
+    return not override.is_sweep_override() and (override.is_hydra_override() or (sweeps and override.is_delete()))
+
+
+def _planned(overrides: Sequence[str], wrong: Mapping[str, str], config_name: str) -> "Plan":
+    """The plan of what is asked; where some of it is wrong, that is told with all that is wrong with the rest."""
+    from src.sweep.plan import plan
+
+    if "" in wrong:
+        raise ConfigError([wrong[""]])
+    try:
+        planned = plan([text for text in overrides if text not in wrong], config_name)
+    except ConfigError as error:
+        raise ConfigError([*wrong.values(), *error.problems]) from None
+    refuse_all(list(wrong.values()))
+    return planned
+
+
+def _unwritable(planned: "Plan", hydras: Sequence[str], config_name: str) -> str | None:
+    """Why what a single cell writes has no place."""
+    places = {"outputs_dir": planned.cells[0].config.outputs_dir}
+    if any(text.lstrip("+").startswith("hydra.run") for text in hydras):
+        places = {"hydra.run.dir": run_folder(hydras, config_name), **places}
+    return next((problem for key, path in places.items() if (problem := folder_problem(key, path))), None)
+
+
+def _missing_folder(flag: str, folder: Path | None) -> str | None:
+    with suppress(OSError):  # too long to be one
+        if folder is None or folder.is_dir():
+            return None
+    return f"{flag} {folder}: there is no such folder"
 
 
 def _unswept(override: Override) -> str | None:

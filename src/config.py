@@ -51,6 +51,9 @@ The content of a data set is: its fingerprint stands for the path.
 UNSPLIT = {"folds": 1, "fold": 0, "split_seed": 0}
 """Neutral values of what draws a data set's splits; its files, images and classes do not depend on them."""
 
+LARGEST_INTEGER, LARGEST_FLOAT = 2**63 - 1, 3.4028234663852886e38
+"""Of torch's int64 and float32."""
+
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
 PathFromText = Annotated[Path, Field(strict=False)]
@@ -114,7 +117,9 @@ class Config(BaseModel):
     dry_run: bool
     retries: NonNegativeInt
     on_failure: Literal["continue", "stop"]
-    cell_timeout_s: PositiveFloat | None
+    cell_timeout_s: (
+        Annotated[float, Field(gt=0, le=2_000_000)] | None
+    )  # what waits for it counts milliseconds in 31 bits
     data_dir: PathFromText
     outputs_dir: PathFromText
     dataset: Part
@@ -241,8 +246,12 @@ def _impossible(config: Config) -> Iterator[str]:
         yield f"scheduler.warmup_epochs = {scheduler['warmup_epochs']:g}: must be below epochs = {config.epochs}"
     if config.optimizer.arguments().get("nesterov") and config.optimizer.arguments().get("momentum") == 0:
         yield "optimizer.nesterov = True: needs optimizer.momentum above 0, for example optimizer.momentum=0.9"
+    beyond = list(_beyond(config.model_dump(by_alias=True, serialize_as_any=True)))
+    yield from beyond
     images = config.dataset.model_copy(update=UNSPLIT)
-    if problem := _network_problem(images, config.data_dir, config.activation, config.norm, config.model):
+    if not beyond and (
+        problem := _network_problem(images, config.data_dir, config.activation, config.norm, config.model)
+    ):
         yield problem
     if config.norm.target == "src.norm.BatchNorm" and config.batch_size == 1:
         yield (
@@ -250,6 +259,20 @@ def _impossible(config: Config) -> Iterator[str]:
             "take batch_size=2 or more, or norm=group"
         )
     yield from _unavailable_device(config.device)
+
+
+def _beyond(value: Any, key: str = "") -> Iterator[str]:
+    """Numbers that the arithmetic cannot hold: torch counts in 64 bits, and computes in float32."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _beyond(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list | tuple):
+        for position, inner in enumerate(value):
+            yield from _beyond(inner, f"{key}.{position}")
+    elif isinstance(value, int) and value > LARGEST_INTEGER:
+        yield f"{key} = {value!r}: must be at most {LARGEST_INTEGER}"
+    elif isinstance(value, float) and value > LARGEST_FLOAT:
+        yield f"{key} = {value!r}: must be at most {LARGEST_FLOAT:g}, the largest number in float32"
 
 
 @lru_cache(maxsize=1024)  # a grid has few networks and many learning rates
@@ -265,6 +288,10 @@ def _network_problem(dataset: Part, data_dir: Path, activation: Part, norm: Part
             model.build(source.shape, len(source.class_names), activation.build, norm.build())
     except (ValueError, DataError) as error:
         return str(error)
+    except Exception as error:  # torch counts the numbers of a layer in 64 bits, and says so in several ways
+        asked = model.model_dump(mode="json", exclude={"target"})
+        layers = ", ".join(f"model.{name} = {value!r}" for name, value in asked.items())
+        return f"{layers}: cannot be built ({type(error).__name__}: {str(error).splitlines()[0]}); take smaller layers"
     return None
 
 

@@ -19,6 +19,9 @@ OWNED_BY_HYDRA = ("hydra.", "hydra/")
 
 SEARCHPATH = "hydra.searchpath"
 
+MAX_KEY = 200  # characters
+MAX_DEPTH = 30
+
 
 def loader() -> ConfigLoader:
     """What finds the files of `conf/`. Needs `compose.hydra_at`."""
@@ -46,6 +49,9 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     parsed: list[Override] = []
     problems = []
     for text in overrides:
+        if problem := _unreadable(text):
+            problems.append(problem)
+            continue
         try:
             parsed += parser.parse_overrides([text])
         except HydraException as error:
@@ -54,6 +60,20 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     if problems:
         raise ConfigError(problems)
     return parsed
+
+
+def _unreadable(text: str) -> str | None:
+    """Why an override is not read: the parser calls itself at every bracket, and keys are looked for as files."""
+    key = text.partition("=")[0]
+    if len(key) > MAX_KEY:
+        return f"{key[:40]}...: no key has {len(key)} characters; at most {MAX_KEY}"
+    depth = deepest = 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        deepest = max(deepest, depth)
+    return (
+        f"{text[:40]}...: has {deepest} brackets in one another; at most {MAX_DEPTH}" if deepest > MAX_DEPTH else None
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,4 +42,7 @@ class Digits(Dataset):
 
     def decode(self) -> Iterator[Decoded]:
         grey = (self._raw.images * (255 / 16)).round().astype(np.uint8)  # the pixels count 0 to 16
-        yield Decoded(np.arange(len(grey)), self.resized(torch.from_numpy(grey[:, None])))
+        step = self.at_once(len(grey))
+        for start in range(0, len(grey), step):
+            part = grey[start : start + step, None]
+            yield Decoded(np.arange(start, start + len(part)), self.resized(torch.from_numpy(part)))

@@ -1,7 +1,6 @@
 """What an archive and a folder of images have in common: classes by folder, limits, and how images are decoded."""
 
 import hashlib
-import math
 import warnings
 import zlib
 from abc import abstractmethod
@@ -22,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from src.dataset.decode import MOST_PIXELS, BadImageError, pixels
 from src.dataset.layout import File, Layout, arrange, printable, shown
+from src.dataset.room import Room
 from src.dataset.source import DataError, Dataset, Decoded, Fraction, Index, Role
 
 Read = Callable[[File], bytes]
@@ -91,7 +91,7 @@ class ImageFiles(Dataset):
         try:
             return next(place for place in places if place.exists())
         except StopIteration:
-            looked = " and ".join(map(str, places))
+            looked = " and ".join(printable(str(place)) for place in places)
             raise DataError(f"dataset.path = {str(self.path)!r}: there is nothing; looked for {looked}") from None
         except OSError as error:
             raise DataError(f"dataset.path = {str(self.path)!r}: cannot be reached ({error.strerror})") from None
@@ -130,12 +130,14 @@ class ImageFiles(Dataset):
     def decode(self) -> Iterator[Decoded]:
         files = [(image.file, checksum) for image, checksum in zip(self._layout.images, self._checksums, strict=True)]
         num_decoded = 0
-        step = min(64, max(1, 2**26 // math.prod(self.shape)))  # large ones would fill the memory
+        step = self.at_once(64)
+        room = Room(self.memory_budget_mb * MEGABYTE)
         with self.opened() as read, ThreadPoolExecutor(torch.get_num_threads()) as threads:
             for start in range(0, len(files), step):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # Pillow's, of damage that it reads past; for all threads at once
-                    images = list(threads.map(lambda file: self._pixels(read, *file), files[start : start + step]))
+                    chunk = files[start : start + step]
+                    images = list(threads.map(lambda file: self._pixels(read, room, *file), chunk))
                 kept = {position: image for position, image in enumerate(images, start) if image is not None}
                 num_decoded += len(kept)
                 if kept:
@@ -172,12 +174,12 @@ class ImageFiles(Dataset):
     def _checksums(self) -> list[int]:
         return [self.checksum(image.file) for image in self._layout.images]
 
-    def _pixels(self, read: Read, file: File, checksum: int) -> NDArray[np.uint8] | None:
+    def _pixels(self, read: Read, room: Room, file: File, checksum: int) -> NDArray[np.uint8] | None:
         """One image, or None where it cannot be decoded and may be left out."""
         try:
             data = read(file)
             _refuse_unlike(data, file.size, checksum)
-            return pixels(data, self.image_size, self.channels, self.max_pixels)
+            return pixels(data, self.image_size, self.channels, self.max_pixels, room)
         except BadImageError as problem:
             if self.on_bad_image == "skip":
                 return None

@@ -81,7 +81,7 @@ def arrange(files: Sequence[File], source: str) -> Layout:
             role = SPLITS[folder[0].casefold()] if by_split else Role.UNASSIGNED
             images.append(LabelledFile(role, labels[folder[-1]], file))
     images.sort(key=lambda image: (image.role, image.label, image.file.parts))
-    return Layout(tuple(map(printable, names)), tuple(images))
+    return Layout(_told_apart(names), tuple(images))
 
 
 def is_hidden(parts: Sequence[str]) -> bool:
@@ -98,6 +98,14 @@ def shown(name: str) -> str:
     """`name` as messages have it: printable, and of bounded length."""
     text = printable(name)
     return text if len(text) <= 200 else f"{text[:150]}...{text[-40:]}"
+
+
+def _told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    r"""The names, printable. Where two would then be one, as ESC and the text `\x1b`, backslashes are doubled."""
+    texts = tuple(map(printable, names))
+    if len(set(texts)) == len(names):
+        return texts
+    return tuple(printable(name.replace("\\", r"\\")) for name in names)
 
 
 def _is_picture(file: File) -> bool:

@@ -75,7 +75,7 @@ class Published(Dataset):
     def decode(self) -> Iterator[Decoded]:
         position = 0
         for half in self._halves:
-            for images in torch.split(half.images, CHUNK):
+            for images in torch.split(half.images, self.at_once(CHUNK)):
                 yield Decoded(np.arange(position, position + len(images)), self.resized(images))
                 position += len(images)
 

@@ -4,6 +4,7 @@ torchvision and scikit-learn are imported where images are read: a configuration
 time.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -94,7 +95,7 @@ class Dataset(ABC):
     val_fraction: Fraction
     folds: PositiveInt
     fold: NonNegativeInt
-    split_seed: NonNegativeInt
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's generator takes no larger one
     memory_budget_mb: PositiveInt
     num_workers: NonNegativeInt
 
@@ -144,6 +145,10 @@ class Dataset(ABC):
         Raises:
             DataError: where one cannot be decoded and must not be left out.
         """
+
+    def at_once(self, most: int) -> int:
+        """How many images to decode at a time: at most `most`, and no more than 64 MB, but at least one."""
+        return min(most, max(1, 2**26 // math.prod(self.shape)))
 
     def describe(self, positions: Sequence[int]) -> list[str]:
         """What the source calls these images; for messages."""

@@ -46,7 +46,11 @@ def read(path: Path, setting: str, device: torch.device) -> StateDict:
     Raises:
         WeightsError: where there is no such file, or it holds anything but named tensors.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # no path, for its length
+        there = False
+    if not there:
         raise WeightsError(f"{setting}: there is no such file; name an existing one, or take imagenet or null")
     try:
         content = torch.load(path, map_location=device, weights_only=True)

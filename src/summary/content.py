@@ -10,6 +10,9 @@ from src.sweep.statistics import Estimate
 
 FORMAT = 1
 
+MAX_COUNTED = 200
+"""Of more classes, report.json leaves out the counts of the confusion matrix, which would be most of it."""
+
 MAX_CLASSES = 25
 """Of more, the confusion matrix is drawn instead of written."""
 
@@ -72,7 +75,8 @@ class Best:
         cell, name, run_id: which one.
         val_accuracy, test_accuracy: its own.
         test_accuracy_low, test_accuracy_high: the 95% Wilson interval, of other test images.
-        confusion: counts of test images, row: label, column: prediction; None where the file is not there.
+        confusion: counts of test images, row: label, column: prediction; None where the file is not there. In
+            report.json, the counts are null where there are more than MAX_COUNTED classes; confusion.csv has them.
         worst_classes, mixups: where it errs.
     """
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from src.summary.content import CellRow, Summary
+from src.summary.content import MAX_COUNTED, CellRow, Summary
+from src.summary.record import Confusion
 
 
 def as_json(summary: Summary) -> str:
@@ -33,6 +34,8 @@ def as_csv(cells: Sequence[CellRow]) -> str:
 
 def _plain(value: Any) -> Any:
     """Dataclasses and arrays as what JSON knows; what is not a number is null."""
+    if isinstance(value, Confusion) and len(value.class_names) > MAX_COUNTED:
+        return {"class_names": _plain(value.class_names), "counts": None}
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, np.ndarray):

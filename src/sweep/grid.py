@@ -7,11 +7,12 @@ block, the value that the configuration gives it.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose
-from hydra.core.override_parser.types import Override, Transformer
+from hydra.core.override_parser.types import Override, RangeSweep, Transformer
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,6 +25,9 @@ Arm = tuple[str, ...]
 
 Grid = dict[str, list[str]]
 """The values to try of each key, as overrides: `{"model": ["model=cnn", "model=mlp"]}`."""
+
+MAX_ARMS = 100_000
+"""Of a grid. More are a slip, as in `range(1e9)`, that would fill the memory before anything is said."""
 
 BLOCKS = "hydra.sweeper.blocks"
 PARAMS = "hydra.sweeper.params"
@@ -42,6 +46,7 @@ def arms_of(overrides: Sequence[Override], hydra: Sequence[str], config_name: st
         ConfigError: where a declared grid is none.
     """
     asked = {key_of(texts[0]): texts for texts in map(_values, overrides)}
+    _refuse_too_many(asked)
     declared: dict[Arm, list[Grid]] = {}
     arms = []
     for said in itertools.product(*asked.values()):
@@ -51,6 +56,7 @@ def arms_of(overrides: Sequence[Override], hydra: Sequence[str], config_name: st
         others = tuple(text for text in said if text not in recipe)
         for grid in declared[recipe]:
             more = [texts for key, texts in grid.items() if key not in asked]
+            _refuse_too_many({**asked, **grid})
             arms += [(*recipe, *combination, *others) for combination in itertools.product(*more)]
     return arms
 
@@ -70,6 +76,13 @@ def key_of(text: str) -> str:
     return text.split("=")[0]
 
 
+def _refuse_too_many(grid: Grid) -> None:
+    num_arms = math.prod(map(len, grid.values()))
+    if num_arms > MAX_ARMS:
+        sizes = ", ".join(f"{key} has {len(texts)}" for key, texts in grid.items() if len(texts) > 1)
+        raise ConfigError([f"the grid has {num_arms} combinations, more than {MAX_ARMS}: {sizes} values"])
+
+
 def _values(override: Override) -> list[str]:
     """The override once for each value that it sweeps over.
 
@@ -83,10 +96,24 @@ def _values(override: Override) -> list[str]:
         return [line]
     if not override.is_discrete_sweep():
         raise ConfigError([f"{override.input_line}: a grid needs values to try, as in key=1,2 or key=range(1,4)"])
+    if (problem := _uncountable(override.value())) is not None:
+        raise ConfigError([f"{override.input_line}: {problem}"])
     values = [f"{key}={value}" for value in dict.fromkeys(override.sweep_string_iterator())]
     if not values:
         raise ConfigError([f"{override.input_line}: holds no value to try"])
     return values
+
+
+def _uncountable(sweep: Any) -> str | None:
+    """Why the values of a range cannot be listed. Hydra would list them, whatever their number, before it is asked."""
+    if not isinstance(sweep, RangeSweep):
+        return None
+    start, stop, step = (float(part) for part in (sweep.start or 0, sweep.stop or 0, sweep.step))
+    if not (math.isfinite(start) and math.isfinite(stop) and math.isfinite(step) and step):
+        return "a range needs finite ends, and a finite step other than 0"
+    if (num_values := (stop - start) / step) > MAX_ARMS:
+        return f"has {num_values:.0f} values, more than the {MAX_ARMS} combinations that a grid may have"
+    return None
 
 
 def _declared(hydra: Sequence[str], recipe: Arm, config_name: str) -> list[Grid]:

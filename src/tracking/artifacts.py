@@ -44,8 +44,11 @@ class RunFiles:
         path = self._file(run_id, "confusion.csv")
         if path is None:
             return None
-        header, *rows = _rows(path)
-        return Confusion(header[1:], np.array([row[1:] for row in rows], dtype=np.int64))
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            names = next(rows)[1:]
+            # a row at a time: the text of thousands of classes takes twenty times as much as its numbers
+            return Confusion(names, np.array([np.array(row[1:], dtype=np.int64) for row in rows]))
 
     def predictions(self, run_id: str) -> Predictions | None:
         path = self._file(run_id, "test_predictions.parquet")
@@ -73,7 +76,7 @@ class RunFiles:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file))
 
 

@@ -1,9 +1,5 @@
-"""Damage of every kind, in archives and in images: what it comes to is images or a DataError, and nothing else.
+"""Damage of every kind, in archives and in images: what it comes to is images or a DataError, and nothing else."""
 
-FUZZ_EXAMPLES=20000 python -m pytest tests/dataset/test_image_files_fuzz.py
-"""
-
-import os
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -11,21 +7,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from src.dataset import DataError
 from tests.dataset.archives import encoded, image_folder, image_zip, noise, two_classes, write_folder, write_zip
+from tests.fuzz import fuzz
 
-EXAMPLES = os.environ.get("FUZZ_EXAMPLES")  # more than the default are new ones each time
-FUZZ = settings(
-    max_examples=int(EXAMPLES or 300),
-    derandomize=EXAMPLES is None,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+FUZZ = fuzz(300)
 
 EDITS = st.lists(
     st.one_of(
