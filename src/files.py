@@ -18,7 +18,7 @@ UNFINISHED = ".unfinished"
 """Ends the names of temporary files."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM)
+NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -160,7 +160,10 @@ def _sync(folder: int) -> None:
 def _reason(path: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.errno not in FULL:
-        return reason
+        elsewhere = (
+            error.filename is not None and path.is_relative_to(str(error.filename)) and Path(error.filename) != path
+        )
+        return f"{reason}: {error.filename}" if elsewhere else reason
     there = next(folder for folder in path.absolute().parents if folder.exists())
     state = os.statvfs(there)
     free, total = (_size(blocks * state.f_frsize) for blocks in (state.f_bavail, state.f_blocks))
@@ -173,6 +176,8 @@ def _next_step(error: OSError) -> str:
         return "Make room there; a sweep then goes on with resume=last"
     if error.errno in NOT_OURS:
         return "Make it writable, or name another place with outputs_dir=..."
+    if error.errno == errno.EFBIG:
+        return "Raise the limit that ulimit -f sets"
     return "Look after the disk; a sweep then goes on with resume=last"
 
 
