@@ -35,6 +35,24 @@ class DiskError(OSError):
         return str(self.args[1])
 
 
+def disk_trouble(error: BaseException, path: Path) -> DiskError | None:
+    """What the disk has to do with an error: where it came of a full or read-only one, that, else None.
+
+    Libraries tell it in words of their own, and cleaning up after the first error may have met a second.
+
+    Args:
+        error: that was caught.
+        path: what was being written, where the system does not say.
+    """
+    chain = list(_chain(error))
+    if told := [cause for cause in chain if isinstance(cause, DiskError)]:
+        return told[-1]
+    raw = [cause for cause in chain if isinstance(cause, OSError) and cause.errno in (*FULL, errno.EROFS)]
+    if not raw:
+        return None
+    return DiskError.at(Path(raw[-1].filename) if isinstance(raw[-1].filename, str) else path, raw[-1])
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turns what the system says while `path` is written into a `DiskError`."""
@@ -155,6 +173,13 @@ def _sync(folder: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came of, the first that went wrong last."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _reason(path: Path, error: OSError) -> str:

@@ -1,10 +1,12 @@
+import errno
 import re
 import resource
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 
-from src.files import UNFINISHED, DiskError, make_folder, why_not_writable, write_text, write_whole
+from src.files import UNFINISHED, DiskError, disk_trouble, make_folder, why_not_writable, write_text, write_whole
 
 
 def test_a_file_is_written_with_its_folders(tmp_path):
@@ -94,3 +96,34 @@ def test_a_folder_that_can_be_made_is_writable(tmp_path):
     assert why_not_writable(tmp_path) is None
     assert why_not_writable(tmp_path / "not" / "there" / "yet") is None
     assert not list(tmp_path.iterdir())
+
+
+def raised(*errors):
+    """The last of these errors, raised while each before it was being handled."""
+    for earlier, later in pairwise(errors):
+        later.__context__ = earlier
+    return errors[-1]
+
+
+def test_a_full_disk_is_found_in_what_others_made_of_it(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "b.png"))
+    for error in (
+        raised(full),
+        raised(full, RuntimeError("unexpected pos")),
+        raised(full, OSError(errno.EIO, "later")),
+    ):
+        assert str(disk_trouble(error, tmp_path)).startswith(f"{tmp_path}/b.png: could not be written: No space left")
+    nameless = raised(OSError(errno.EDQUOT, "Disk quota exceeded"), ValueError())
+    assert str(disk_trouble(nameless, tmp_path)).startswith(f"{tmp_path}: could not be written: Disk quota exceeded")
+
+
+def test_what_went_wrong_first_is_told(tmp_path):
+    first, second = (OSError(errno.ENOSPC, "No space left on device", str(tmp_path / name)) for name in "ab")
+    assert str(disk_trouble(raised(first, second), tmp_path)).startswith(f"{tmp_path}/a: ")
+    told = DiskError.at(tmp_path / "c", first)
+    assert disk_trouble(raised(told, second), tmp_path) is told
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file"), OSError(errno.ENOMEM, "no"), ValueError()])
+def test_other_errors_are_none_of_the_disk(tmp_path, error):
+    assert disk_trouble(error, tmp_path) is None
