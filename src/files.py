@@ -20,6 +20,9 @@ UNFINISHED = ".unfinished"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
+OF_TORCH = ("iostream error", "inline_container", "PytorchStreamWriter")
+"""What torch says where a file that it has opened itself could not be written, and not why."""
+
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -38,7 +41,7 @@ class DiskError(OSError):
 def disk_trouble(error: BaseException, path: Path) -> DiskError | None:
     """What the disk has to do with an error: where it came of a full or read-only one, that, else None.
 
-    Libraries tell it in words of their own, and cleaning up after the first error may have met a second.
+    Libraries tell it in words of their own or not at all, and cleaning up after the first error may meet a second.
 
     Args:
         error: that was caught.
@@ -49,7 +52,8 @@ def disk_trouble(error: BaseException, path: Path) -> DiskError | None:
         return told[-1]
     raw = [cause for cause in chain if isinstance(cause, OSError) and cause.errno in (*FULL, errno.EROFS)]
     if not raw:
-        return None
+        silent = any(words in str(cause) for cause in chain for words in OF_TORCH)
+        return DiskError.at(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) if silent and _full(path) else None
     return DiskError.at(Path(raw[-1].filename) if isinstance(raw[-1].filename, str) else path, raw[-1])
 
 
@@ -114,7 +118,7 @@ def make_folder(folder: Path) -> None:
 
 def why_not_writable(folder: Path) -> str | None:
     """Why nothing can be written into `folder`, which need not be there yet; None where that can be tried."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.access(path, os.F_OK))
+    there = _there(folder)
     if not there.is_dir():
         return f"{there} is a file"
     state = os.statvfs(there)
@@ -122,7 +126,7 @@ def why_not_writable(folder: Path) -> str | None:
         return f"the disk at {_disk(there)} is read-only"
     if not os.access(there, os.W_OK | os.X_OK):
         return f"there is no permission to write into {there}"
-    if state.f_blocks and not state.f_bavail:
+    if _full(there):
         return f"the disk at {_disk(there)} is full"
     return None
 
@@ -189,11 +193,22 @@ def _reason(path: Path, error: OSError) -> str:
             error.filename is not None and path.is_relative_to(str(error.filename)) and Path(error.filename) != path
         )
         return f"{reason}: {error.filename}" if elsewhere else reason
-    there = next(folder for folder in path.absolute().parents if folder.exists())
+    there = _there(path)
     state = os.statvfs(there)
     free, total = (_size(blocks * state.f_frsize) for blocks in (state.f_bavail, state.f_blocks))
     files = ", and no more files fit" if state.f_files and not state.f_favail else ""
     return f"{reason} (the disk at {_disk(there)} has {free} of {total} free{files})"
+
+
+def _there(path: Path) -> Path:
+    """The path, or the nearest folder above it that there is."""
+    absolute = path.absolute()
+    return next(place for place in (absolute, *absolute.parents) if os.access(place, os.F_OK))
+
+
+def _full(path: Path) -> bool:
+    state = os.statvfs(_there(path))
+    return state.f_blocks > 0 and state.f_bavail == 0
 
 
 def _next_step(error: OSError) -> str:
