@@ -72,7 +72,7 @@ def _checked(args: Namespace, overrides: list[str], parsed: Sequence[Override]) 
         return [_deferred(override) for override in parsed]
     planned = _planned(overrides, wrong, config_name)
     refuse_all([_unasked(planned)])
-    refuse_all([_unwritable(planned, hydras, config_name)])
+    refuse_all([_unwritable(hydras, config_name)])
     return overrides
 
 
@@ -114,12 +114,11 @@ def _planned(overrides: Sequence[str], wrong: Mapping[str, str], config_name: st
     return planned
 
 
-def _unwritable(planned: "Plan", hydras: Sequence[str], config_name: str) -> str | None:
-    """Why what a single cell writes has no place."""
-    places = {"outputs_dir": planned.cells[0].config.outputs_dir}
-    if any(text.lstrip("+").startswith("hydra.run") for text in hydras):
-        places = {"hydra.run.dir": run_folder(hydras, config_name), **places}
-    return next((problem for key, path in places.items() if (problem := folder_problem(key, path))), None)
+def _unwritable(hydras: Sequence[str], config_name: str) -> str | None:
+    """Why a single cell's own folder cannot be made where the user wants it."""
+    if not any(text.lstrip("+").startswith("hydra.run") for text in hydras):
+        return None
+    return folder_problem("hydra.run.dir", run_folder(hydras, config_name))
 
 
 def _missing_folder(flag: str, folder: Path | None) -> str | None:
