@@ -28,7 +28,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Known vulnerabilities of what is installed; asks a service on the network, and is none of the default sessions."""
+    """Known vulnerabilities of what is installed. Asks a service on the network, so that it is no default session."""
     session.install("-e", ".", "pip-audit>=2.7")
     session.run("pip-audit", "--skip-editable", "--progress-spinner", "off", *session.posargs)
 
