@@ -27,6 +27,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of what is installed. Asks a service on the network, so that it is no default session."""
+    session.install("-e", ".", "pip-audit>=2.7")
+    session.run("pip-audit", "--skip-editable", "--progress-spinner", "off", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """How fast, against a notebook-style loop and a bare one; `nox -s bench -- --help` for what can be chosen."""
     session.install("-e", ".")

@@ -15,10 +15,12 @@ from hydra.types import RunMode
 from src import terminal
 from src.compose import CONF, hydra_at
 from src.config import SWEEP_KEYS
+from src.credentials import hide_credentials
 from src.files import folder_problem
 from src.hydra_part import flag_problems, problems_by_override, run_folder
-from src.overrides import parse
+from src.overrides import SEARCHPATH, parse
 from src.problems import ConfigError
+from src.trust import untrusted
 
 if TYPE_CHECKING:
     from src.sweep.plan import Plan
@@ -38,6 +40,7 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
     composes every arm itself: its overrides are wrapped as sweeps over one value, or else Hydra would first apply them
     to the default choices, and refuse `-m optimizer=adam,adamw optimizer.eps=1e-6`, because sgd has no eps.
     """
+    hide_credentials()
     args = get_args_parser().parse_intermixed_args(list(arguments))  # Hydra refuses overrides on both sides of a flag
     overrides: list[str] = args.overrides
     flags = list(arguments)
@@ -67,12 +70,15 @@ def _checked(args: Namespace, overrides: list[str], parsed: Sequence[Override]) 
     mode = RunMode.MULTIRUN if sweeps else RunMode.RUN
     refuse_all([(_misplaced if sweeps else _unswept)(override) for override in parsed])
     hydras = [str(override.input_line) for override in parsed if _is_hydras(override, sweeps=sweeps)]
-    wrong = problems_by_override(hydras, config_name, mode) if hydras or args.config_name is not None else {}
+    named = args.config_name is not None
+    if named or args.config_path or args.config_dir or any(SEARCHPATH in text for text in overrides):
+        refuse_all(untrusted(config_name, hydras if sweeps else overrides, mode))
+    wrong = problems_by_override(hydras, config_name, mode) if hydras or named else {}
     if sweeps and not wrong:
         return [_deferred(override) for override in parsed]
     planned = _planned(overrides, wrong, config_name)
     refuse_all([_unasked(planned)])
-    refuse_all([_unwritable(planned, hydras, config_name)])
+    refuse_all([_unwritable(hydras, config_name)])
     return overrides
 
 
@@ -114,12 +120,11 @@ def _planned(overrides: Sequence[str], wrong: Mapping[str, str], config_name: st
     return planned
 
 
-def _unwritable(planned: "Plan", hydras: Sequence[str], config_name: str) -> str | None:
-    """Why what a single cell writes has no place."""
-    places = {"outputs_dir": planned.cells[0].config.outputs_dir}
-    if any(text.lstrip("+").startswith("hydra.run") for text in hydras):
-        places = {"hydra.run.dir": run_folder(hydras, config_name), **places}
-    return next((problem for key, path in places.items() if (problem := folder_problem(key, path))), None)
+def _unwritable(hydras: Sequence[str], config_name: str) -> str | None:
+    """Why a single cell's own folder cannot be made where the user wants it."""
+    if not any(text.lstrip("+").startswith("hydra.run") for text in hydras):
+        return None
+    return folder_problem("hydra.run.dir", run_folder(hydras, config_name))
 
 
 def _missing_folder(flag: str, folder: Path | None) -> str | None:

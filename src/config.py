@@ -26,6 +26,7 @@ from pydantic import (
     create_model,
 )
 
+from src.credentials import has_credentials
 from src.problems import ConfigError, in_words
 
 GROUPS = {"dataset": 1, "augmentation": 0, "activation": 0, "norm": 0, "model": 4, "optimizer": 1, "scheduler": 3}
@@ -140,6 +141,8 @@ class Config(BaseModel):
                 in order, combinations that cannot work.
         """
         schema, problems = _schema(raw)
+        if problem := _exposed_password(raw.get("tracking")):
+            raise ConfigError([problem])  # by itself: the others show the values that they are about
         try:
             config = schema.model_validate(raw)
         except ValidationError as error:
@@ -216,6 +219,17 @@ def _builder(group: str, target: str) -> Callable[..., Any]:
         if str(getattr(builder, "__module__", "")).startswith(home) and _builds(builder, GROUPS[group]):
             return typing.cast(Callable[..., Any], builder)
     raise ConfigError([f"{group}._target_ = {target!r}: must name a builder of {home}, a function or class"])
+
+
+def _exposed_password(tracking: Any) -> str | None:
+    """That an address has a user part, which would be written down with the configuration; it is not repeated."""
+    uri = tracking.get("uri") if isinstance(tracking, Mapping) else None
+    if isinstance(uri, str) and has_credentials(uri):
+        return (
+            "tracking.uri: has a user name or password in it, which every record would show; set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment, and leave them out here"
+        )
+    return None
 
 
 def _builds(candidate: Any, num_supplied: int) -> bool:

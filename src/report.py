@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from src import leaving
+from src.credentials import hide_credentials
 from src.files import write_text
 from src.key_values import UsageError, key_values
 
@@ -106,6 +107,7 @@ def main() -> None:
     from src.command_line import WRONG_CONFIGURATION
     from src.summary.record import ReportError
 
+    hide_credentials()
     try:
         report = _asked(_parsed(sys.argv[1:]))
     except (ReportError, UsageError) as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a server of the user's is not for tests
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin make a busy machine ten times slower
 
 import pytest
 import torch

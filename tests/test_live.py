@@ -164,6 +164,7 @@ SCRIPT = """
 import os, signal
 from types import SimpleNamespace as N
 from src import live
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs are born without
 try:
     with live.board(2) as board:
         board.started(N(id="a", name="seed=0", config=N(epochs=3)), N(name="cpu 0"))

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import pytest
 
 from src import report
+from src.files import UNFINISHED
 from src.report import write_report
 from src.sweep.cell import identity
 from src.sweep.frozen import FrozenPlan
@@ -85,7 +86,7 @@ def read(folder):
 def test_the_three_files_are_whole(sweep):
     folder, _, written = sweep
     assert [path.name for path in written.files] == ["report.html", "report.json", "cells.csv"]
-    assert not list(folder.glob(".*.tmp"))
+    assert not list(folder.glob(f".*{UNFINISHED}"))
     page = read(folder)
     assert page.open == []
 

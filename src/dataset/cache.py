@@ -8,14 +8,15 @@ import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 from src.dataset.source import Dataset
-from src.files import write_text
+from src.files import disk_errors, make_folder, write_text, write_whole
 
 FORMAT = 1
 """Part of a cache's name; raised when what it holds, or how it is decoded, changes."""
@@ -41,11 +42,14 @@ def rows(source: Dataset, num_images: int, cache_dir: Path) -> Rows:
 
     Raises:
         DataError: where an image cannot be decoded.
+        DiskError: where the disk does not take the cache.
     """
     parts = [source.name, source.fingerprint, f"{source.channels}x{source.image_size}", source.decoding, str(FORMAT)]
     path = cache_dir / ("-".join(part for part in parts if part) + ".npy")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # several cells may want it at once; one decodes, the others wait
+    with disk_errors(path):
+        make_folder(path.parent)
+        lock = FileLock(path.with_suffix(".lock")).acquire()
+    with lock:  # several cells may want it at once; one decodes, the others wait
         found = _checked(path, source)
         if found is None:
             _write(path, source, num_images)
@@ -67,33 +71,34 @@ def _checked(path: Path, source: Dataset) -> Rows | None:
 
 
 def _write(path: Path, source: Dataset, num_images: int) -> None:
-    """Decode `source` into `path`: first beside it, so that an interrupted decoding leaves nothing in place."""
-    temporary = path.with_name(f".{path.name}.decoding")
-    images = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(num_images, *source.shape))
-    try:
-        kept: list[int] = []
+    """Decode `source` into `path`. The description comes last: until it is there, the array counts for nothing.
+
+    Raises:
+        DiskError: where the disk does not take it.
+    """
+    kept: list[int] = []
+    checksum = 0
+
+    def decode(file: BinaryIO) -> None:  # written, not mapped: to a map, a full disk says nothing but SIGBUS
+        nonlocal checksum
+        _write_header(file, (num_images, *source.shape))
+        start = file.tell()
         for decoded in source.decode():
-            images[len(kept) : len(kept) + len(decoded.positions)] = decoded.images
-            kept += decoded.positions.tolist()
-        if len(kept) < num_images:
-            images = _shortened(images, temporary, len(kept))
-        images.flush()
-        description = {"positions": kept, "crc32": _checksum(images)}
-        path.unlink(missing_ok=True)
-        temporary.replace(path)
-        write_text(path.with_suffix(".json"), json.dumps(description))
-    finally:
-        temporary.unlink(missing_ok=True)
+            rows = np.ascontiguousarray(decoded.images).data
+            checksum = zlib.crc32(rows, checksum)
+            file.write(rows)
+            kept.extend(decoded.positions.tolist())
+        file.seek(0)
+        _write_header(file, (len(kept), *source.shape))
+        assert file.tell() == start, "NumPy leaves room in a header for a first axis of any length"
+
+    write_whole(path, decode)
+    write_text(path.with_suffix(".json"), json.dumps({"positions": kept, "crc32": checksum}))
 
 
-def _shortened(
-    images: NDArray[np.uint8], path: Path, num_kept: int
-) -> "np.memmap[tuple[int, ...], np.dtype[np.uint8]]":
-    """The first rows of an array on the disk, as an array on the disk under the same name."""
-    path.unlink()  # the old one stays readable as long as it is mapped
-    shorter = open_memmap(path, mode="w+", dtype=np.uint8, shape=(num_kept, *images.shape[1:]))
-    shorter[:] = images[:num_kept]
-    return shorter
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """The beginning of an array of bytes in NumPy's format."""
+    write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _checksum(images: NDArray[np.uint8]) -> int:

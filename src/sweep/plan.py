@@ -8,6 +8,7 @@ from src import terminal
 from src.compose import Composed, Composer
 from src.config import SWEEP_KEYS, UNSPLIT, Config, Part, is_scientific
 from src.dataset import DataError, Dataset
+from src.files import folder_problem
 from src.overrides import SEARCHPATH, parse
 from src.problems import ConfigError
 from src.sweep.cell import Cell
@@ -47,6 +48,7 @@ def plan(overrides: Sequence[str], config_name: str = "config") -> Plan:
     if idle := list(_idle(factors)):
         raise ConfigError(idle)
     found = _composed(arms, factors, Composer(config_name, hydra))
+    _refuse_unwritable(next(iter(found.values())).config)
     fingerprints = _prepared_data([c.config for c in found.values()])
     cells: dict[str, Cell] = {}
     for arm, composed in found.items():
@@ -89,6 +91,11 @@ def _composed(arms: Sequence[Arm], factors: Container[str], composer: Composer) 
     if torn:
         raise ConfigError([f"{key}: is not the same in all cells, but belongs to the whole sweep" for key in torn])
     return found
+
+
+def _refuse_unwritable(config: Config) -> None:
+    if not config.dry_run and (problem := folder_problem("outputs_dir", config.outputs_dir)):
+        raise ConfigError([problem])
 
 
 def _varied(arm: Sequence[str], factors: Container[str]) -> list[str]:

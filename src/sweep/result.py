@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from src.files import write_text
+from src.files import DiskError, write_text
 
 RESULT_FILE = "result.json"
 
@@ -42,7 +42,19 @@ class Result:
         return self.status == "finished"
 
     def save(self, folder: Path) -> None:
-        write_text(folder / RESULT_FILE, json.dumps(asdict(self), indent=2))
+        """Leave the outcome in the cell's folder.
+
+        That a cell did not finish need not be known: without an outcome it is one that is still to be run. A full disk
+        is often why it did not, and whoever writes down how a cell ended has other cells to look after.
+
+        Raises:
+            DiskError: where the disk does not take the outcome of a finished cell.
+        """
+        try:
+            write_text(folder / RESULT_FILE, json.dumps(asdict(self), indent=2))
+        except DiskError:
+            if self.finished:
+                raise
 
     @staticmethod
     def remove(folder: Path) -> None:

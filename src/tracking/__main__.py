@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from src import leaving
+from src.credentials import hide_credentials
 
 KEYS = ("outputs_dir", "tracking.uri")
 
@@ -25,6 +26,7 @@ def main() -> None:
     from src.terminal import show_error
     from src.tracking.sync import sync
 
+    hide_credentials()
     arguments = sys.argv[1:]
     if arguments in (["-h"], ["--help"]):
         sys.stdout.write(__doc__ or "")

@@ -102,7 +102,7 @@ class Delivery:
             self.progress = replace(self.progress, offset=end)
             self.journal.note(self.progress)
             if "folder" in entry:
-                shutil.rmtree(self.journal.folder / entry["folder"], ignore_errors=True)
+                shutil.rmtree(self.journal.folder_of(entry), ignore_errors=True)
 
     @property
     def run_id(self) -> str:
@@ -170,7 +170,7 @@ class Delivery:
         self.client.log_batch(self.run_id, tags=[RunTag(key, value[:MAX_TAG_LENGTH]) for key, value in tags.items()])
 
     def _files(self, entry: Entry) -> None:
-        self.client.log_artifacts(self.run_id, str(self.journal.folder / entry["folder"]))
+        self.client.log_artifacts(self.run_id, str(self.journal.folder_of(entry)))
 
     def _end(self, entry: Entry) -> None:
         if entry["reason"] is not None:
@@ -187,7 +187,7 @@ class Delivery:
 
     def _model(self, entry: Entry) -> None:
         """The network as a model of the run, as `mlflow.pytorch.log_model` would, in steps that can be taken twice."""
-        folder, model = self.journal.folder / entry["folder"] / MODEL, self._created_model()
+        folder, model = self.journal.folder_of(entry) / MODEL, self._created_model()
         if model.status == LoggedModelStatus.READY:
             return
         described = Model.load(str(folder))

@@ -178,10 +178,17 @@ class Journal:
         """An artifact that is still here, because it is not in the store yet."""
         for entry in reversed(self.entries()):
             if entry["do"] == "files":
-                path = self.folder / str(entry["folder"]) / name
+                path = self.folder_of(entry) / name
                 if path.is_file():
                     return path
         return None
+
+    def folder_of(self, entry: Entry) -> Path:
+        """Where the files of an entry are. It is removed when they have arrived, so that it must be ours."""
+        name = str(entry["folder"])
+        if not name.isdecimal():
+            raise ValueError(f"{self.folder / ENTRIES}: {name!r} is no folder of a journal")
+        return self.folder / name
 
     # --- of the delivery ----------------------------------------------------------------------------------------------
 

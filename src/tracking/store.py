@@ -20,6 +20,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # records are kep
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 import logging
+import re
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -109,9 +110,9 @@ def in_words(error: BaseException, uri: str) -> str:
         )
     if code == "ENDPOINT_NOT_FOUND" or "valid JSON format" in text or "INTERNAL_ERROR: Response:" in text:
         return NO_SERVER
-    if "out-of-date database schema" in text:
-        return f"the database is of an older MLflow. Make a copy of it, then: mlflow db upgrade {uri}"
-    if "Can't locate revision" in text:
+    if found := re.search(r"out-of-date database schema \(found version (\w+)", text):
+        if any((Path(mlflow.__file__).parent / "store/db_migrations/versions").glob(f"{found[1]}*")):
+            return f"the database is of an older MLflow. Make a copy of it, then: mlflow db upgrade {uri}"
         return f"the database is of a newer MLflow than {mlflow.__version__}, which is installed here"
     return text
 

@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from src.files import DiskError
 from src.fit import checkpoint
 from tests.conftest import choices
 from tests.fit.trained import measured, training
+from tests.test_files import largest_file
 
 TINY = ("dataset.image_size=8", "epochs=4", "seed=3")
 ALL_AT_ONCE = ("model=mlp_dropout_batch", "l2=0.01", "early_stopping.patience=2", "clip_grad_norm=1.0")
@@ -76,6 +78,17 @@ def test_the_best_weights_are_those_of_the_best_epoch(tmp_path):
         seen[past.epochs[-1].number] = checkpoint.weights(subject.model)
     best = seen[past.best.number]
     assert all(torch.equal(best[name], tensor) for name, tensor in past.weights.items())
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_one_before(tmp_path):
+    subject = training(*TINY, "model=cnn")
+    next(trained(tmp_path, subject))
+    size = (tmp_path / checkpoint.LAST).stat().st_size
+    for num_bytes in range(0, size, size // 20):
+        with pytest.raises(DiskError, match=r"last\.pt: could not be written: File too large"), largest_file(num_bytes):
+            next(trained(tmp_path, subject))
+    assert checkpoint.go_on(tmp_path, training(*TINY, "model=cnn")).epochs[-1].number == 1
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.LAST]
 
 
 def test_without_a_checkpoint_a_cell_begins_at_its_beginning(tmp_path):

@@ -1,6 +1,10 @@
 import math
 
+import pytest
+
+from src.files import DiskError
 from src.sweep.result import Result
+from tests.test_files import largest_file
 
 
 def test_a_result_comes_back_from_its_folder(tmp_path):
@@ -16,3 +20,15 @@ def test_a_result_comes_back_from_its_folder(tmp_path):
 
 def test_a_cell_that_left_nothing_has_no_result(tmp_path):
     assert Result.of(tmp_path) is None
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+def test_that_a_cell_did_not_finish_may_be_lost_to_a_full_disk(tmp_path, status):
+    with largest_file(10):
+        Result("id", "seed=1", status, "a reason").save(tmp_path)
+    assert Result.of(tmp_path) is None
+
+
+def test_that_a_cell_finished_may_not(tmp_path):
+    with pytest.raises(DiskError, match=r"result\.json: could not be written"), largest_file(10):
+        Result("id", "seed=1", "finished").save(tmp_path)

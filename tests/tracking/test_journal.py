@@ -113,6 +113,13 @@ def test_files_that_a_killed_process_left_are_not_the_runs(journal):
     assert journal.file("whole.csv").exists()
 
 
+def test_a_journal_from_elsewhere_cannot_name_a_folder_that_is_not_its_own(journal, tmp_path):
+    path = journal.folder / "journal.jsonl"
+    path.write_text(path.read_text() + '{"do": "files", "at_ms": 1, "folder": "../../precious"}\n')
+    with pytest.raises(ValueError, match=r"'\.\./\.\./precious' is no folder of a journal"):
+        journal.file("a.txt")
+
+
 def test_a_run_can_be_read_from_its_journal(journal):
     journal.params({"lr": 0.1})
     journal.metrics([("m", 1.0, 1, 1), ("m", float("nan"), 2, 2), ("n", 3.0, 3, 0)])

@@ -35,11 +35,12 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the grid. Ends the process where the configuration is wrong, some cell failed, or it was interrupted."""
         gc.disable()  # importing and planning make a million objects and no garbage, and looking for it takes seconds
-        from src.command_line import refuse, refuse_all
-        from src.files import folder_problem
+        from src import terminal
+        from src.command_line import refuse
+        from src.files import DiskError
         from src.problems import ConfigError
         from src.sweep.plan import plan
-        from src.sweep.run import dry_run, run_sweep
+        from src.sweep.run import SOME_FAILED, dry_run, run_sweep
 
         try:
             planned = plan([*self.hydra_overrides, *arguments], self.config_name)
@@ -48,10 +49,12 @@ class GridSweeper(Sweeper):
             if config.dry_run:
                 dry_run(planned, self._num_slots(config.device))
                 return
-            refuse_all([folder_problem("outputs_dir", config.outputs_dir)])
             exit_code = run_sweep(planned, self._launch)
         except ConfigError as error:
             refuse(error)
+        except DiskError as error:
+            terminal.show_error(str(error))
+            exit_code = SOME_FAILED
         if exit_code:
             sys.exit(exit_code)
 

@@ -1,0 +1,60 @@
+"""Killed at any moment, a writer leaves the old or the new: never half of it, and nothing that piles up."""
+
+import signal
+
+import pytest
+
+from src.files import write_text
+from tests.faults.system_calls import on_x86, trace
+from tests.faults.writers import WRITERS
+
+pytestmark = on_x86
+
+SLOW = ("Report", None)
+"""Left out: a report takes half a second under the tracer, and is three texts like any other."""
+
+
+def killed_everywhere(name, before, folder):
+    """Kill the writer of version 2 before the first system call that changes a file, before the second, and so on.
+
+    Returns the version that was found after each of these deaths, and in the end, when it had lived.
+    """
+    writer, found, lives = WRITERS[name], [], False
+    while not lives:
+        home = folder / str(len(found))
+        home.mkdir()
+        if before is not None:
+            writer.prepare(home, before)
+            writer.write(home, before)
+        writer.prepare(home, 2)
+        others = {path.name for path in home.iterdir()} - set(writer.files)
+        lives, error = trace(lambda: writer.write(home, 2), KillBefore(len(found)))  # noqa: B023, it is called at once
+        assert not error, error
+        found.append(writer.read(home))
+        writer.write(home, 2)
+        assert writer.read(home) == 2
+        write_text(home / "another", "what is written next removes what the dead have left")
+        assert {path.name for path in home.iterdir()} - others == {*writer.files, "another"}
+    return found
+
+
+class KillBefore:
+    def __init__(self, number):
+        self.left = number
+
+    def __call__(self, call):
+        if call.name is None:
+            return None
+        self.left -= 1
+        return signal.SIGKILL if self.left < 0 else None
+
+
+WRITERS_AND_WHAT_WAS_THERE = [(name, before) for name in WRITERS for before in (None, 1) if (name, before) != SLOW]
+
+
+@pytest.mark.parametrize(("name", "before"), WRITERS_AND_WHAT_WAS_THERE)
+def test_what_is_in_place_is_old_until_it_is_new(aside, tmp_path, name, before):
+    found = aside(killed_everywhere, name, before, tmp_path)
+    is_new = [version == 2 for version in found]
+    assert is_new == sorted(is_new)
+    assert set(found) == {None if name == "Cache" else before, 2}
