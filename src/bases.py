@@ -156,3 +156,9 @@ def explained(error: Exception) -> str:
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {str(error).splitlines()[0]}"
     return str(error).strip()
+
+
+def failure(error: Exception) -> str:
+    """`explained`, or with the type of an error that is neither Hydra's nor OmegaConf's."""
+    known = isinstance(error, HydraException | OmegaConfBaseException)
+    return explained(error) if known else f"{type(error).__name__}: {error}"

@@ -61,7 +61,7 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
 
 def _checked(args: Namespace, overrides: list[str], parsed: Sequence[Override]) -> list[str]:
     """The overrides as Hydra is to see them."""
-    config_name = args.config_name or "config"
+    config_name = "config" if args.config_name is None else args.config_name
     if args.help or args.hydra_help or args.cfg or args.info:
         refuse_all(list(problems_by_override(overrides, config_name, RunMode.RUN).values()) if overrides else [])
         return overrides
@@ -70,9 +70,10 @@ def _checked(args: Namespace, overrides: list[str], parsed: Sequence[Override]) 
     mode = RunMode.MULTIRUN if sweeps else RunMode.RUN
     refuse_all([(_misplaced if sweeps else _unswept)(override) for override in parsed])
     hydras = [str(override.input_line) for override in parsed if _is_hydras(override, sweeps=sweeps)]
-    if args.config_path or args.config_dir or args.config_name or any(SEARCHPATH in text for text in overrides):
+    named = args.config_name is not None
+    if named or args.config_path or args.config_dir or any(SEARCHPATH in text for text in overrides):
         refuse_all(untrusted(config_name, hydras if sweeps else overrides, mode))
-    wrong = problems_by_override(hydras, config_name, mode) if hydras or args.config_name else {}
+    wrong = problems_by_override(hydras, config_name, mode) if hydras or named else {}
     if sweeps and not wrong:
         return [_deferred(override) for override in parsed]
     planned = _planned(overrides, wrong, config_name)

@@ -17,9 +17,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
-from src.bases import explained
+from src.bases import failure
 from src.overrides import SEARCHPATH, Asked, loader
 
 COMPLETION = re.compile(r"(install|uninstall|query)=(bash|fish|zsh)")
@@ -91,10 +90,8 @@ def _problem(overrides: Sequence[str], config_name: str, mode: RunMode) -> str |
             _act(cfg, mode, folder)
             if any("logging" in text or "verbose" in text for text in overrides):
                 _configure_logging(cfg)
-    except (HydraException, OmegaConfBaseException) as error:
-        return explained(error)
     except Exception as error:  # whatever is raised here Hydra would show with its traceback
-        return f"{type(error).__name__}: {error}"
+        return failure(error)
     finally:
         HydraConfig.instance().cfg = None
     return None

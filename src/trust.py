@@ -11,6 +11,7 @@ from typing import Any
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
+from src.bases import failure
 from src.overrides import loader
 
 CODE = ("hydra_plugins.", "hydra._internal.core_plugins.", "hydra.experimental.callbacks.")
@@ -40,13 +41,10 @@ def untrusted(config_name: str, overrides: Sequence[str], mode: RunMode) -> list
         overrides: what the user typed: the keys in it may have any value.
         mode: whether a sweep is run.
     """
-    cfg = loader().load_configuration(config_name, list(overrides), run_mode=mode)
-    outputs_dir = Path(str(cfg.outputs_dir))
-    with open_dict(cfg):
-        cfg.hydra.job.num, cfg.hydra.job.id = 0, "0"
-        cfg.hydra.runtime.output_dir = str(outputs_dir / "job")  # Hydra fills these in
-    hydra: Any = OmegaConf.to_container(cfg, resolve=True)
-    hydra = hydra["hydra"]
+    try:
+        hydra, outputs_dir = _resolved(config_name, overrides, mode)
+    except Exception as error:  # whatever Hydra would show with a traceback
+        return [failure(error)]
     typed = {text.lstrip("+~").partition("=")[0] for text in overrides}
     return [
         *_code(hydra, "hydra"),
@@ -54,6 +52,17 @@ def untrusted(config_name: str, overrides: Sequence[str], mode: RunMode) -> list
         *(problem for key in PLACES if f"hydra.{key}" not in typed for problem in _place(hydra, key, outputs_dir)),
         *_environment(hydra),
     ]
+
+
+def _resolved(config_name: str, overrides: Sequence[str], mode: RunMode) -> tuple[Any, Path]:
+    """Hydra's part as plain containers, and where everything is written."""
+    cfg = loader().load_configuration(config_name, list(overrides), run_mode=mode)
+    outputs_dir = Path(str(cfg.outputs_dir))
+    with open_dict(cfg):
+        cfg.hydra.job.num, cfg.hydra.job.id = 0, "0"
+        cfg.hydra.runtime.output_dir = str(outputs_dir / "job")  # Hydra fills these in
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    return content["hydra"], outputs_dir
 
 
 def _code(value: Any, key: str) -> Iterator[str]:

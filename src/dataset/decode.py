@@ -4,13 +4,12 @@ What is transparent is laid over white: drawings on a transparent ground are mos
 bits, not clipped. Colour profiles are ignored, and of an animation the first frame is taken.
 """
 
+import math
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
-
-from src.dataset.room import Room
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 """What is decoded; of Pillow's other formats some start programs or follow references."""
@@ -30,15 +29,17 @@ TRANSPOSITIONS = {
 """What undoes an EXIF orientation. `ImageOps.exif_transpose` also writes the EXIF block anew, which fails on some."""
 
 
-BYTES_PER_PIXEL = 24
-"""What decoding takes at most: 2 to 14 as measured, of WebP with transparency 20."""
+BYTES_PER_PIXEL, OF_WEBP = 16, 24
+"""What decoding takes at most; measured are 2 (grey) to 14 (grey of 16 bits), and 20."""
 
 
 class BadImageError(Exception):
     """One image cannot be used; the message completes a sentence that starts with its name."""
 
 
-def pixels(data: bytes, image_size: int, channels: int, max_pixels: int, room: Room) -> NDArray[np.uint8]:
+def pixels(
+    data: bytes, image_size: int, channels: int, max_pixels: int, max_bytes: float = math.inf
+) -> NDArray[np.uint8] | None:
     """The upright image, uint8, channels x image_size x image_size; bilinear, antialiased.
 
     Args:
@@ -46,7 +47,7 @@ def pixels(data: bytes, image_size: int, channels: int, max_pixels: int, room: R
         image_size: height and width in pixels.
         channels: 1 for grey, weighted by ITU-R BT.601, or 3 for RGB.
         max_pixels: a larger image is refused by its header, before it is decoded.
-        room: the memory to decode in, shared with other threads.
+        max_bytes: where decoding may take more memory, it is not decoded, and None comes back.
 
     Raises:
         BadImageError: where it is none of these, is damaged, or is too large.
@@ -54,12 +55,11 @@ def pixels(data: bytes, image_size: int, channels: int, max_pixels: int, room: R
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             _refuse_beyond(max_pixels, image)
-            with room.taken(image.width * image.height * BYTES_PER_PIXEL):
-                image.load()
-                upright = _upright(_plain(image), _orientation(image))
-                resized = upright.resize((image_size, image_size), Image.Resampling.BILINEAR)
-                del upright
-                image.close()
+            if _num_bytes(image) > max_bytes:
+                return None
+            image.load()
+            upright = _upright(_plain(image), _orientation(image))
+        resized = upright.resize((image_size, image_size), Image.Resampling.BILINEAR)
         values = np.asarray(resized.convert("L" if channels == 1 else "RGB"))
     except BadImageError:
         raise
@@ -70,6 +70,11 @@ def pixels(data: bytes, image_size: int, channels: int, max_pixels: int, room: R
     except Exception as error:  # whatever Pillow raises on damaged bytes, the answer is the same
         raise BadImageError(f"cannot be decoded ({type(error).__name__}: {error})") from None
     return values[None] if channels == 1 else values.transpose(2, 0, 1)
+
+
+def _num_bytes(image: Image.Image) -> int:
+    """What decoding the image takes at most."""
+    return image.width * image.height * (OF_WEBP if image.format == "WEBP" else BYTES_PER_PIXEL)
 
 
 def _refuse_beyond(max_pixels: int, image: Image.Image) -> None:

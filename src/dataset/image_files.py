@@ -5,7 +5,7 @@ import warnings
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +21,6 @@ from pydantic_core import PydanticCustomError
 
 from src.dataset.decode import MOST_PIXELS, BadImageError, pixels
 from src.dataset.layout import File, Layout, arrange, printable, shown
-from src.dataset.room import Room
 from src.dataset.source import DataError, Dataset, Decoded, Fraction, Index, Role
 
 Read = Callable[[File], bytes]
@@ -131,13 +130,14 @@ class ImageFiles(Dataset):
         files = [(image.file, checksum) for image, checksum in zip(self._layout.images, self._checksums, strict=True)]
         num_decoded = 0
         step = self.at_once(64)
-        room = Room(self.memory_budget_mb * MEGABYTE)
-        with self.opened() as read, ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        num_threads = torch.get_num_threads()
+        share = self.memory_budget_mb * MEGABYTE / num_threads
+        with self.opened() as read, ThreadPoolExecutor(num_threads) as threads, ThreadPoolExecutor(1) as alone:
             for start in range(0, len(files), step):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # Pillow's, of damage that it reads past; for all threads at once
                     chunk = files[start : start + step]
-                    images = list(threads.map(lambda file: self._pixels(read, room, *file), chunk))
+                    images = list(threads.map(lambda file: self._pixels(read, share, alone, *file), chunk))
                 kept = {position: image for position, image in enumerate(images, start) if image is not None}
                 num_decoded += len(kept)
                 if kept:
@@ -174,12 +174,18 @@ class ImageFiles(Dataset):
     def _checksums(self) -> list[int]:
         return [self.checksum(image.file) for image in self._layout.images]
 
-    def _pixels(self, read: Read, room: Room, file: File, checksum: int) -> NDArray[np.uint8] | None:
-        """One image, or None where it cannot be decoded and may be left out."""
+    def _pixels(self, read: Read, share: float, alone: Executor, file: File, checksum: int) -> NDArray[np.uint8] | None:
+        """One image, or None where it cannot be decoded and may be left out.
+
+        One that takes more than this thread's share of the memory is decoded by a single thread for all: of what
+        threads have given back, the allocator keeps some for each of them.
+        """
         try:
             data = read(file)
             _refuse_unlike(data, file.size, checksum)
-            return pixels(data, self.image_size, self.channels, self.max_pixels, room)
+            asked = (data, self.image_size, self.channels, self.max_pixels)
+            image = pixels(*asked, share)
+            return alone.submit(pixels, *asked).result() if image is None else image
         except BadImageError as problem:
             if self.on_bad_image == "skip":
                 return None

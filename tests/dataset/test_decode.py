@@ -9,14 +9,13 @@ import torch
 from PIL import Image
 
 from src.dataset.decode import BadImageError, pixels
-from src.dataset.room import Room
 from tests.dataset.archives import encoded, image_zip, noise
 
 GREY, COLOUR, ALPHA = noise(0, (8, 8)), noise(1), noise(2, (8, 8))
 
 
 def decoded(data, channels=3, size=8, max_pixels=10_000):
-    return pixels(data, size, channels, max_pixels, Room(2**20))
+    return pixels(data, size, channels, max_pixels)
 
 
 def as_rgb(grey):

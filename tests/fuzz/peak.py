@@ -1,0 +1,47 @@
+"""How much memory reading images takes, in a process of its own: `python -m tests.fuzz.peak KIND PATH SETTINGS`.
+
+Prints what the set says at last, and the most that the process held beyond what it held before, in MB.
+"""
+
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from src.dataset import DataError
+from tests.dataset.archives import image_folder, image_zip, two_classes, write_folder
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def resident_mb(what):
+    """VmRSS, what the process holds, or VmHWM, the most that it has held since that was last forgotten."""
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) / 1024
+
+
+def read(source):
+    """What comes of reading it all, of which nothing is kept."""
+    try:
+        source.index()
+        return f"{sum(len(decoded.positions) for decoded in source.decode())} images"
+    except DataError as error:
+        return str(error)
+
+
+def main(kind, path, settings):
+    settings = json.loads(settings)
+    torch.set_num_threads(settings.pop("threads"))
+    made = {"zip": image_zip, "folder": image_folder}[kind]
+    with TemporaryDirectory() as warm:
+        read(image_folder(write_folder(Path(warm), two_classes())))  # imports, Pillow's plugins
+    CLEAR.write_text("5")  # forgets the most that was held
+    before = resident_mb("VmRSS")
+    said = read(made(Path(path), **settings))
+    print(json.dumps({"said": said, "peak_mb": resident_mb("VmHWM") - before}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
