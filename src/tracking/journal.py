@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from src.config import Tracking
-from src.files import disk_errors, make_folder, write_text
+from src.files import disk_errors, make_folder, sync_folder, write_text
 
 FOLDER = "records"
 ENTRIES, DELIVERED, REFUSED, LOCK = "journal.jsonl", "delivered.json", "refused.jsonl", ".lock"
@@ -117,11 +117,14 @@ class Journal:
         """
         line = json.dumps({"do": do, "at_ms": int(time.time() * 1000), **fields}).encode() + b"\n"
         path = self.folder / ENTRIES
+        new = not path.exists()
         with disk_errors(path), path.open("a+b") as file:
             file.truncate(_whole(file))  # a process that was killed may have left half a line
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
+            if new:
+                sync_folder(self.folder)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
