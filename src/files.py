@@ -109,11 +109,16 @@ def make_folder(folder: Path) -> None:
         return
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    above = os.open(folder.parent, os.O_RDONLY)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring to the disk which files there are in a folder: a file that is new may be gone after a power cut else."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        _sync(above)
+        _sync(opened)
     finally:
-        os.close(above)
+        os.close(opened)
 
 
 def folder_problem(key: str, folder: Path) -> str | None:

@@ -140,6 +140,7 @@ def record(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
     """
     from filelock import FileLock
 
+    from src.files import DiskError
     from src.fit.checkpoint import LAST
     from src.sweep.result import Result
 
@@ -148,7 +149,10 @@ def record(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
             return left
         Result.remove(folder)
         result = _outcome(cell, folder, progress)
-        result.save(folder)
+        try:
+            result.save(folder)
+        except DiskError as error:  # it is not finished before that is written down
+            result = _failed(cell, folder, progress, error)
         if result.finished:
             (folder / LAST).unlink(missing_ok=True)
     return result
@@ -156,25 +160,43 @@ def record(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
 
 def _outcome(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
     """Train the cell; a failure is told, logged, and an outcome like another."""
-    from src.dataset import DataError
-    from src.fit.checkpoint import CheckpointError
-    from src.fit.evaluate import NonFiniteOutputError
-    from src.fit.loop import NonFiniteLossError
-    from src.model.weights import WeightsError
     from src.sweep.result import Result
 
-    explained = DataError | WeightsError | CheckpointError | NonFiniteLossError | NonFiniteOutputError
     try:
         return train(cell, folder, progress)
     except Interrupted as stop:
         log.info("interrupted %s", stop)
         return Result(cell.id, cell.name, "interrupted", f"interrupted {stop}")
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        log.info("failed: %s", error, exc_info=not isinstance(error, explained))
-        text = reason if isinstance(error, explained) else "".join(traceback.format_exception(error))
-        progress.failed(cell, text)
-        return Result(cell.id, cell.name, "failed", reason)
+        return _failed(cell, folder, progress, error)
+
+
+def _failed(cell: "Cell", folder: Path, progress: "Progress", error: Exception) -> "Result":
+    """The outcome of a cell that failed, told and logged; with a traceback where the error does not explain itself."""
+    from src.sweep.result import Result
+
+    explained = _explained(error, folder)
+    reason = explained or f"{type(error).__name__}: {error}"
+    log.info("failed: %s", reason, exc_info=None if explained else error)
+    progress.failed(cell, explained or "".join(traceback.format_exception(error)))
+    return Result(cell.id, cell.name, "failed", reason)
+
+
+def _explained(error: Exception, folder: Path) -> str | None:
+    """What went wrong, where that can be said in words and is no mistake of the program."""
+    from src.dataset import DataError
+    from src.files import disk_trouble
+    from src.fit.checkpoint import CheckpointError
+    from src.fit.evaluate import NonFiniteOutputError
+    from src.fit.loop import NonFiniteLossError
+    from src.fit.memory import out_of_memory
+    from src.model.weights import WeightsError
+
+    if isinstance(error, DataError | WeightsError | CheckpointError | NonFiniteLossError | NonFiniteOutputError):
+        return f"{type(error).__name__}: {error}"
+    if trouble := disk_trouble(error, folder):
+        return str(trouble)
+    return out_of_memory(error)
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")

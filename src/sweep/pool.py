@@ -166,10 +166,11 @@ class Pool:
         result.save(attempt.folder)
         if status == "failed" and attempt.failure is None:
             self.board.failed(cell, f"{reason}\n{attempt.last_lines()}".strip())
-        if journal.open:
-            with journal.files() as folder:
-                shutil.copyfile(attempt.folder / OUTPUT_FILE, folder / OUTPUT_FILE)
-            journal.end("FAILED" if status == "failed" else "KILLED", reason)
+        with suppress(OSError):  # a full disk may be why it ended, and must not end the others
+            if journal.open:
+                with journal.files() as folder:
+                    shutil.copyfile(attempt.folder / OUTPUT_FILE, folder / OUTPUT_FILE)
+                journal.end("FAILED" if status == "failed" else "KILLED", reason)
         with suppress(AwayError, StoreError):  # then it is brought there when the sweep is over, or later
             if journal.exists and not cell.config.tracking.offline:
                 deliver(journal, open_store(cell.config))

@@ -3,7 +3,7 @@
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from src import terminal
 from src.command_line import typed
 from src.compose import unique_id
+from src.files import DiskError, disk_trouble
 from src.fit import checkpoint
 from src.interrupt import Interrupt
 from src.problems import ConfigError
@@ -80,12 +81,13 @@ def run_sweep(plan: Plan, launch: Launch) -> int:
                 status = "FINISHED" if sweep.all_finished else "FAILED"
             except KeyboardInterrupt:
                 status = "KILLED"
-            except Exception:  # the launcher gave up, as joblib's does when a worker dies; what its cells left is there
-                terminal.show_error(traceback.format_exc())
+            except Exception as error:  # the launcher gave up, as joblib's does when a worker dies
+                terminal.show_error(_in_words(error, folder))
             sweep.close(interrupted=status == "KILLED")
             written = _summed_up(sweep)
         finally:
-            sweep.journal.end(status)
+            with suppress(DiskError):  # which has been told; the run ends when the sweep is resumed
+                sweep.journal.end(status)
             sweep.deliver()
     terminal.show_results(sweep.results)
     terminal.show_unfinished(sweep.num_missing, sweep.num_failed, sweep_id)
@@ -187,7 +189,8 @@ class Sweep:
             journal = Journal(self.folder / cell.id)
             if not journal.open:
                 continue
-            journal.end("KILLED" if interrupted else "FAILED", reason)
+            with suppress(DiskError):
+                journal.end("KILLED" if interrupted else "FAILED", reason)
             if Result.of(self.folder / cell.id) is None:
                 status: Status = "interrupted" if interrupted else "failed"
                 Result(cell.id, cell.name, status, reason, journal.progress.run_id).save(self.folder / cell.id)
@@ -211,11 +214,18 @@ def _summed_up(sweep: Sweep) -> Report | None:
     try:
         written = write_report(sweep.folder, sweep.store if sweep.deliver() else None)
         publish(sweep.journal, written)
-    except Exception:
+    except Exception as error:
         again = f"python -m src.report sweep={sweep.folder.name} outputs_dir={sweep.folder.parent.parent}"
-        terminal.show_error(f"{traceback.format_exc()}The report could not be written; to try again: {again}")
+        why = _in_words(error, sweep.folder)
+        terminal.show_error(f"{why}\nThe report could not be written; to try again: {again}")
         return None
     return written
+
+
+def _in_words(error: Exception, folder: Path) -> str:
+    """What the disk has to do with it, or else the traceback."""
+    trouble = disk_trouble(error, folder)
+    return str(trouble) if trouble else "".join(traceback.format_exception(error)).rstrip()
 
 
 def _frozen(plan: Plan) -> tuple[Path, FrozenPlan]:

@@ -30,6 +30,7 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
+from src.files import DiskError
 from src.tracking.journal import LOCK, REASON, Entry, Journal, journals
 from src.tracking.store import MAX_PARAM_LENGTH, Store, first_line, in_words
 
@@ -100,9 +101,16 @@ class Delivery:
                 self.journal.refuse(entry, first_line(error))
                 self.progress = replace(self.progress, num_refused=self.progress.num_refused + 1)
             self.progress = replace(self.progress, offset=end)
-            self.journal.note(self.progress)
+            self._note()
             if "folder" in entry:
                 shutil.rmtree(self.journal.folder_of(entry), ignore_errors=True)
+
+    def _note(self) -> None:
+        """Remember how far this came: what is brought again because that was lost arrives once all the same."""
+        try:
+            self.journal.note(self.progress)
+        except DiskError as error:
+            raise AwayError(str(error)) from error
 
     @property
     def run_id(self) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from src.config import Tracking
-from src.files import write_text
+from src.files import disk_errors, make_folder, sync_folder, write_text
 
 FOLDER = "records"
 ENTRIES, DELIVERED, REFUSED, LOCK = "journal.jsonl", "delivered.json", "refused.jsonl", ".lock"
@@ -72,7 +72,8 @@ class Journal:
         if self.exists:
             self._append("go on", name=name)
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self.folder):
+            make_folder(self.folder)
         where = {"uri": tracking.uri, "experiment": tracking.experiment}
         self._append("begin", token=uuid.uuid4().hex, name=name, tags=dict(tags), nested=nested, **where)
 
@@ -109,13 +110,21 @@ class Journal:
         self._append("end", status=status, reason=reason)
 
     def _append(self, do: str, **fields: object) -> None:
-        """One more entry. It is there for good when this returns, or not at all."""
+        """One more entry. It is there for good when this returns, or not at all.
+
+        Raises:
+            DiskError: where the disk does not take it.
+        """
         line = json.dumps({"do": do, "at_ms": int(time.time() * 1000), **fields}).encode() + b"\n"
-        with (self.folder / ENTRIES).open("a+b") as file:
+        path = self.folder / ENTRIES
+        new = not path.exists()
+        with disk_errors(path), path.open("a+b") as file:
             file.truncate(_whole(file))  # a process that was killed may have left half a line
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
+            if new:
+                sync_folder(self.folder)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

@@ -203,9 +203,11 @@ def open_run(cell: Cell, home: Path, tell: Callable[[str], object]) -> Iterator[
         reason = f"{type(error).__name__}: {error}"
         raise
     finally:
-        journal.end(status, reason)
-        if courier:
-            courier.close(settled=cell.sweep is None)
+        try:
+            journal.end(status, reason)
+        finally:
+            if courier:
+                courier.close(settled=cell.sweep is None)
 
 
 def _tags(cell: Cell) -> dict[str, str]:

@@ -24,7 +24,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import mlflow
 from alembic.util import CommandError
@@ -76,6 +76,7 @@ def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
     """
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # SQLAlchemy's insides, of what is raised too
     outputs = outputs_dir.resolve()
     place = f"tracking.uri = {uri!r}" if uri else f"outputs_dir = {str(outputs_dir)!r}"
     artifacts = None if uri else outputs / "artifacts"
@@ -110,6 +111,8 @@ def in_words(error: BaseException, uri: str) -> str:
         )
     if code == "ENDPOINT_NOT_FOUND" or "valid JSON format" in text or "INTERNAL_ERROR: Response:" in text:
         return NO_SERVER
+    if "database or disk is full" in text:
+        return "its disk is full: make room there"
     if found := re.search(r"out-of-date database schema \(found version (\w+)", text):
         if any((Path(mlflow.__file__).parent / "store/db_migrations/versions").glob(f"{found[1]}*")):
             return f"the database is of an older MLflow. Make a copy of it, then: mlflow db upgrade {uri}"
@@ -144,10 +147,10 @@ def settle(store: Store) -> None:
     """Bring what SQLite has written beside its file into it: who copies the file then copies everything.
 
     The last connection to close does that too, but a process that is over leaves its connections open. Where another
-    process is reading, it is left to the next.
+    process is reading, or the disk is full, it is left to the next: nothing is lost by it.
     """
     if store.uri.startswith("sqlite:") and (path := make_url(store.uri).database):
-        with closing(sqlite3.connect(path, timeout=1)) as connection:
+        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=1)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

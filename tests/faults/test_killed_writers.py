@@ -10,8 +10,8 @@ from tests.faults.writers import WRITERS
 
 pytestmark = on_x86
 
-SLOW = ("Report", None)
-"""Left out: a report takes half a second under the tracer, and is three texts like any other."""
+LEFT_OUT = {("Report", None), ("Records", None)}
+"""A report takes half a second under the tracer, and is three texts; a journal comes to version 1 before 2."""
 
 
 def killed_everywhere(name, before, folder):
@@ -49,7 +49,9 @@ class KillBefore:
         return signal.SIGKILL if self.left < 0 else None
 
 
-WRITERS_AND_WHAT_WAS_THERE = [(name, before) for name in WRITERS for before in (None, 1) if (name, before) != SLOW]
+WRITERS_AND_WHAT_WAS_THERE = [
+    (name, before) for name in WRITERS for before in (None, 1) if (name, before) not in LEFT_OUT
+]
 
 
 @pytest.mark.parametrize(("name", "before"), WRITERS_AND_WHAT_WAS_THERE)

@@ -23,6 +23,8 @@ from src.report import write_report
 from src.sweep.cell import Cell
 from src.sweep.frozen import FrozenCell, FrozenPlan
 from src.sweep.result import Result
+from src.tracking.journal import Journal
+from tests.conftest import config_of
 from tests.dataset.made import made
 from tests.fit.trained import training
 from tests.summary.made import sweep_of
@@ -186,6 +188,25 @@ def version_of(accuracy, *, percent=False):
     return {value: version for version, value in ACCURACIES.items()}[float(accuracy) / (100 if percent else 1)]
 
 
+class Records(Writer):
+    """The journal of a run. Version n has n measurements; nothing in it is ever written twice."""
+
+    files = ("records",)
+
+    def write(self, folder, version):
+        journal = Journal(folder)
+        if not journal.exists:
+            journal.begin("model=cnn", {}, config_of().tracking, nested=False)
+        for number in range((self.read(folder) or 0) + 1, version + 1):
+            journal.metrics([("val/loss", 0.5, 0, number)])
+
+    def read(self, folder):
+        entries = Journal(folder).entries()
+        assert [entry["do"] for entry in entries] == ["begin", "metrics", "metrics"][: len(entries)]
+        assert [entry["metrics"][0][3] for entry in entries[1:]] == [1, 2][: len(entries[1:])]
+        return len(entries[1:]) or None
+
+
 class Cache(Writer):
     """Decoded images. Version 1 is damaged; where there is no version 2, reading makes it and says that it did."""
 
@@ -206,4 +227,4 @@ class Cache(Writer):
 
 NUM_IMAGES = 40
 
-WRITERS = {writer.__name__: writer() for writer in (Text, Plan, ACell, Outcome, LastCheckpoint, Report, Cache)}
+WRITERS = {writer.__name__: writer() for writer in (Text, Plan, ACell, Outcome, LastCheckpoint, Records, Report, Cache)}

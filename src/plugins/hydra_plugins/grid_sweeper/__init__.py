@@ -37,7 +37,7 @@ class GridSweeper(Sweeper):
         gc.disable()  # importing and planning make a million objects and no garbage, and looking for it takes seconds
         from src import terminal
         from src.command_line import refuse
-        from src.files import DiskError
+        from src.files import disk_trouble
         from src.problems import ConfigError
         from src.sweep.plan import plan
         from src.sweep.run import SOME_FAILED, dry_run, run_sweep
@@ -52,8 +52,10 @@ class GridSweeper(Sweeper):
             exit_code = run_sweep(planned, self._launch)
         except ConfigError as error:
             refuse(error)
-        except DiskError as error:
-            terminal.show_error(str(error))
+        except OSError as error:
+            if (trouble := disk_trouble(error, config.outputs_dir)) is None:
+                raise
+            terminal.show_error(str(trouble))
             exit_code = SOME_FAILED
         if exit_code:
             sys.exit(exit_code)
