@@ -1,5 +1,6 @@
 """Decoded images, held in memory or streamed from the disk; both give the same batches."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
+
+_START = "fork" if sys.platform == "linux" else None
+"""How workers start: a cell of a sweep is a child of a fork server, where Python would start a server for each of them,
+which imports torch for five seconds."""
 
 Batch = tuple[Tensor, Tensor]
 """Images, uint8, n x C x H x W, and labels, int64, n, on the set's device."""
@@ -75,6 +80,7 @@ class StreamedSet:
             _Rows(self.path, self.positions),
             batch_sampler=[index.tolist() for index in steps],
             num_workers=self.num_workers,
+            multiprocessing_context=_START if self.num_workers else None,
             generator=torch.Generator(),  # or starting the workers would draw from the numbers that dropout uses
             pin_memory=self.device.type == "cuda",
         )

@@ -17,6 +17,7 @@ def choose(name: str) -> torch.device:
 
 def make_repeatable(config: Config) -> None:
     """Set what belongs to the process, not to the cell, and would leak from one cell into the next."""
+    torch.set_num_threads(torch.get_num_threads())  # a library of torch's own otherwise counts differently
     torch.use_deterministic_algorithms(config.deterministic)
     torch.backends.cudnn.deterministic = config.deterministic
     torch.backends.cudnn.benchmark = not config.deterministic
