@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from src.dataset.decode import MOST_PIXELS, BadImageError, pixels
 from src.dataset.layout import File, Layout, arrange, printable, shown
 from src.dataset.source import DataError, Dataset, Decoded, Fraction, Index, Role
+from src.dataset.split import refuse_single_images
 
 Read = Callable[[File], bytes]
 """The content of a file, and at most one byte more than its size says.
@@ -118,6 +119,9 @@ class ImageFiles(Dataset):
     @property
     def held_out(self) -> float | None:
         return None if Role.TEST in self.index().roles else self.test_fraction
+
+    def prepare(self) -> None:
+        refuse_single_images(self, self.index())
 
     def index(self) -> Index:
         labels = np.array([image.label for image in self._layout.images], dtype=np.int64)

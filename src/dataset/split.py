@@ -39,6 +39,19 @@ def split(source: Dataset, index: Index) -> SplitPositions:
     return SplitPositions(rest, val, test)
 
 
+def refuse_single_images(source: Dataset, index: Index) -> None:
+    """Say at once where a class has so few images that no draw can split it.
+
+    Raises:
+        DataError: naming it.
+    """
+    given = set(index.roles.tolist())
+    if Role.TEST not in given or Role.VAL not in given:
+        key = "val_fraction" if Role.TEST in given else "test_fraction"
+        pool = np.flatnonzero((index.roles == Role.UNASSIGNED) | (index.roles == Role.TRAIN))
+        _Draw(source, index).refuse_small_classes(index.labels[pool], 2, f"dataset.{key} = {getattr(source, key)}")
+
+
 @dataclass(frozen=True)
 class _Draw:
     """Stratified draws from the images of a source."""
@@ -51,7 +64,7 @@ class _Draw:
         from sklearn.model_selection import train_test_split
 
         labels = self.index.labels[pool]
-        self._refuse_small_classes(labels, 2, f"dataset.{key} = {fraction}")
+        self.refuse_small_classes(labels, 2, f"dataset.{key} = {fraction}")
         try:
             first, second = train_test_split(
                 pool, test_size=fraction, random_state=self.source.split_seed, stratify=labels
@@ -65,12 +78,13 @@ class _Draw:
         from sklearn.model_selection import StratifiedKFold
 
         labels = self.index.labels[pool]
-        self._refuse_small_classes(labels, self.source.folds, f"dataset.folds = {self.source.folds}")
+        self.refuse_small_classes(labels, self.source.folds, f"dataset.folds = {self.source.folds}")
         folds: Any = StratifiedKFold(self.source.folds, shuffle=True, random_state=self.source.split_seed)
         rest, held_out = list(folds.split(pool, labels))[self.source.fold]
         return pool[rest], pool[held_out]
 
-    def _refuse_small_classes(self, labels: NDArray[np.int64], needed: int, setting: str) -> None:
+    def refuse_small_classes(self, labels: NDArray[np.int64], needed: int, setting: str) -> None:
+        """Refuse classes with fewer images than `setting` needs."""
         counts = np.bincount(labels, minlength=len(self.source.class_names))
         if small := [
             f"{name} has {count}" for name, count in zip(self.source.class_names, counts, strict=True) if count < needed

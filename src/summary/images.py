@@ -97,11 +97,12 @@ def mixups(confusion: Confusion) -> list[Mixup]:
     wrong = confusion.counts.copy()
     np.fill_diagonal(wrong, 0)
     found = []
-    for place in np.argsort(-wrong, axis=None, kind="stable")[:MAX_CONFUSIONS]:
+    places = np.flatnonzero(wrong)  # few of the pairs of thousands of classes
+    for place in places[np.argsort(-wrong.ravel()[places], kind="stable")][:MAX_CONFUSIONS]:
         row, column = (int(i) for i in np.unravel_index(place, wrong.shape))
-        if count := int(wrong[row, column]):
-            share = count / int(confusion.counts[row].sum())
-            found.append(Mixup(confusion.class_names[row], confusion.class_names[column], count, share))
+        count = int(wrong[row, column])
+        share = count / int(confusion.counts[row].sum())
+        found.append(Mixup(confusion.class_names[row], confusion.class_names[column], count, share))
     return found
 
 
