@@ -102,7 +102,7 @@ class Outcome(Writer):
     files = ("result.json",)
 
     def write(self, folder, version):
-        Result("0123456789ab", "model=cnn", "failed", "a reason" * 1000, best_epoch=version).save(folder)
+        Result("0123456789ab", "model=cnn", "finished", "a reason" * 1000, best_epoch=version).save(folder)
 
     def read(self, folder):
         result = Result.of(folder)
