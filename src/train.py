@@ -257,6 +257,7 @@ def _given_up(cell: "Cell", folder: Path) -> bool:
 
 def main() -> None:
     """The command line."""
+    logging.raiseExceptions = False  # a log that a full disk does not take would fill the terminal with tracebacks
     sys.argv[1:] = checked_arguments(sys.argv[1:])
     try:
         job()

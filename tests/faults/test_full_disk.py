@@ -146,6 +146,15 @@ def test_a_full_disk_is_refused_before_anything_runs(disk, command_line, mode):
     assert [path.name for path in disk.folder.iterdir()] == ["much"]
 
 
+@pytest.mark.parametrize("size_kb", [4, 300])
+def test_a_single_run_that_fills_the_disk_fails_in_words(disk, command_line, size_kb):
+    disk.set(f"size={size_kb}k")
+    ran = command_line(f"outputs_dir={disk.folder}/outputs", "tracking.offline=true")
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert f"could not be written: No space left on device (the disk at {disk.folder} has " in ran.stderr
+
+
 def test_a_dry_run_needs_no_disk(disk, command_line):
     disk.set("ro")
     ran = command_line("-m", f"outputs_dir={disk.folder}/outputs", "seed=0,1", "dry_run=true")
