@@ -58,8 +58,9 @@ def _normalization(source: Dataset, decoded: Rows, train: Positions) -> tuple[tu
         value = 0.5 if source.normalize == "half" else 0.0
         return (value,) * source.channels, (value or 1.0,) * source.channels
     counts = np.zeros((source.channels, 256), dtype=np.int64)  # pixels have 256 values: count each, and nothing is lost
-    for start in range(0, len(train), 1024):
-        part = decoded.images[train[start : start + 1024]]
+    step = max(1, source.at_once(1024) // 8)  # bincount makes 8 bytes of each
+    for start in range(0, len(train), step):
+        part = decoded.images[train[start : start + step]]
         for channel in range(source.channels):
             counts[channel] += np.bincount(part[:, channel].ravel(), minlength=256)
     values = np.arange(256) / 255

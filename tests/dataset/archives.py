@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -96,6 +97,16 @@ def problem(source, look=lambda source: source.index()):
 
 def problem_decoding(source):
     return problem(source, lambda source: list(source.decode()))
+
+
+def peak_mb(task):
+    """The most memory that `task` holds at a time, as Python and NumPy ask for it."""
+    tracemalloc.start()
+    try:
+        task()
+        return tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
 
 
 CENTRAL = {"flags": ("<H", 8), "method": ("<H", 10), "crc": ("<L", 16), "packed": ("<L", 20), "size": ("<L", 24)}

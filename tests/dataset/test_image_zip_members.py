@@ -1,7 +1,6 @@
 """Members of an archive that are not what it says, and such as would fill the memory."""
 
 import struct
-import tracemalloc
 import zipfile
 import zlib
 
@@ -14,6 +13,7 @@ from tests.dataset.archives import (
     image_zip,
     noise,
     patch,
+    peak_mb,
     problem,
     problem_decoding,
     two_classes,
@@ -88,15 +88,6 @@ def test_a_link_in_an_archive_is_not_followed(path):
 
 
 # --- what would fill the memory ---------------------------------------------------------------------------------------
-
-
-def peak_mb(task):
-    tracemalloc.start()
-    try:
-        task()
-        return tracemalloc.get_traced_memory()[1] / 2**20
-    finally:
-        tracemalloc.stop()
 
 
 def test_a_member_that_unpacks_to_a_hundred_times_what_it_states_takes_no_more_than_it_states(tmp_path):

@@ -5,6 +5,7 @@ from torch.utils.data import SubsetRandomSampler
 
 from src.dataset import ImageSet, StreamedSet, load
 from src.fit.batches import batches, epoch_generator, epoch_order
+from tests.dataset.archives import peak_mb
 from tests.dataset.made import made
 
 
@@ -88,3 +89,9 @@ def test_a_channel_of_one_value_is_not_divided_by_zero(tmp_path):
 
     splits = load(Black(**vars(source)), tmp_path)
     assert (splits.mean, splits.std) == ((0.0,), (1.0,))
+
+
+def test_a_set_larger_than_the_budget_takes_little_memory_whatever_its_size(tmp_path):
+    source = made(tmp_path, labels=[n % 2 for n in range(400)], image_size=200, normalize="dataset", memory_budget_mb=1)
+    assert 400 * 3 * 200**2 > 45 * 2**20
+    assert peak_mb(lambda: load(source, tmp_path)) < 40
