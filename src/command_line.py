@@ -156,6 +156,8 @@ def _misplaced(override: Override) -> str | None:
     """Why an override cannot stand on the command line of a sweep."""
     if override.key_or_group in ("hydra.sweep.dir", "hydra.sweep.subdir"):
         return f"{override.input_line}: a sweep keeps its cells by id under outputs_dir; set outputs_dir=... instead"
+    if override.is_hydra_override() and override.is_sweep_override():
+        return f"{override.input_line}: Hydra's own keys are the same for the whole sweep"
     return None
 
 
@@ -174,7 +176,8 @@ def _holds_sweep(value: object) -> bool:
 
 def _deferred(override: Override) -> str:
     """The override as a sweep, which Hydra leaves to the sweeper, where only some configurations may know its key."""
-    known_to_all = override.is_hydra_override() or override.key_or_group in SWEEP_KEYS
+    plain = "${" not in str(override.input_line)  # Hydra would look up what it refers to before it is checked
+    known_to_all = override.is_hydra_override() or (override.key_or_group in SWEEP_KEYS and plain)
     if known_to_all or override.is_sweep_override() or override.is_delete():
         return str(override.input_line)
     if override.value() is None:

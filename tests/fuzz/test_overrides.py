@@ -198,6 +198,9 @@ def test_any_value_of_any_key_of_any_choice_is_accepted_or_refused(group, data, 
     [
         (["-m", "hydra.nope=1"], "hydra.nope=1: Could not override 'hydra.nope'."),
         (["-m", "hydra.launcher=null"], "hydra.launcher = None: a sweep needs one; hydra/launcher=... chooses it"),
+        (["-m", "hydra.verbose=true,false"], "hydra.verbose=true,false: Hydra's own keys are the same for the whole "),
+        (["-m", "hydra.job.chdir=glob(*)"], "hydra.job.chdir=glob(*): Hydra's own keys are the same for the whole sw"),
+        (["-m", "dry_run=${.lr}"], "dry_run: Interpolation key 'lr' not found"),
         (
             ["-m", "hydra/sweeper=nope"],
             "hydra/sweeper=nope: there is no such choice. Choices of hydra/sweeper: basic, ",
