@@ -7,23 +7,10 @@ from torch import nn
 
 from src.files import DiskError
 from src.fit import checkpoint
-from tests.conftest import choices
-from tests.fit.trained import measured, training
+from tests.fit.trained import training
 from tests.test_files import largest_file
 
 TINY = ("dataset.image_size=8", "epochs=3", "seed=3")
-ALL_AT_ONCE = ("model=mlp_dropout_batch", "l2=0.01", "early_stopping.patience=2", "clip_grad_norm=1.0")
-GROUPS = ("optimizer", "scheduler", "augmentation", "norm", "activation")
-STREAMED = ("dataset.image_size=32", "dataset.memory_budget_mb=1")
-SETTINGS = [
-    *[(f"{group}={choice}", "model.dropout=0.5", "model=mlp_dropout") for group in GROUPS for choice in choices(group)],
-    *[(f"optimizer={choice}", "precision=bf16", "model=cnn_batch") for choice in choices("optimizer")],
-    *[(f"model={choice}", "batch_size=300") for choice in choices("model")],
-    *[("early_stopping.watch=val/loss", "model=cnn"), ALL_AT_ONCE, ("deterministic=true", "model=cnn_batch")],
-    *[("optimizer.momentum=0.9", "scheduler=onecycle", "model=cnn"), ("label_smoothing=0.1", "regularize_all=false")],
-    *[(*STREAMED, "model=mlp"), (*STREAMED, "model=mlp", "augmentation=rotate", "precision=bf16")],
-    ("batch_size=97", "model=cnn_batch"),  # with a last batch that is not full
-]
 
 
 def trained(folder, subject):
@@ -58,21 +45,6 @@ def test_loading_runs_no_code(tmp_path):
     with pytest.raises(pickle.UnpicklingError):
         checkpoint.load(tmp_path / "best.pt")
     assert not (tmp_path / "harm").exists()
-
-
-@pytest.mark.parametrize("settings", SETTINGS, ids=" ".join)
-def test_a_cell_that_goes_on_is_bit_for_bit_one_that_was_never_stopped(tmp_path, settings):
-    *_, whole = trained(tmp_path / "whole", training(*TINY, *settings))
-    for _ in whole.epochs:  # stopped after every one of them
-        part = trained(tmp_path / "parts", training(*TINY, *settings))
-        past = next(part)
-        part.close()
-        torch.rand(7)  # whatever happens in between
-    assert [measured(epoch) for epoch in past.epochs] == [measured(epoch) for epoch in whole.epochs]
-    assert past.best.number == whole.best.number
-    assert past.watch.num_worse == whole.watch.num_worse
-    assert past.weights.keys() == whole.weights.keys()
-    assert all(torch.equal(past.weights[name], tensor) for name, tensor in whole.weights.items())
 
 
 def test_the_best_weights_are_those_of_the_best_epoch(tmp_path):

@@ -7,6 +7,7 @@ import torch
 
 from src.dataset import load
 from src.fit.batches import Normalize
+from src.fit.device import make_repeatable
 from src.fit.loop import Training
 from src.model import build
 from tests.conftest import config_of
@@ -15,6 +16,7 @@ from tests.conftest import config_of
 def training(*overrides, device="cpu"):
     """A cell that is about to train."""
     config = config_of(*overrides)
+    make_repeatable(config)
     source = config.dataset.build(config.data_dir)
     splits = load(source, Path(tempfile.gettempdir()) / "image-sweeps-test-cache")
     place = torch.device(device)

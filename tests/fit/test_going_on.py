@@ -1,0 +1,177 @@
+"""A cell that is stopped after every epoch, and dies amid each, and goes on: one that never was, to the last bit.
+
+Whatever stands in conf/ is combined so that every pair of settings occurs. COMBINATIONS=1000 adds as many random ones:
+
+    COMBINATIONS=1000 python -m pytest tests/fit/test_going_on.py
+"""
+
+import hashlib
+import itertools
+import os
+import random
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from src.config import GROUPS
+from src.dataset import Images, StreamedSet
+from src.fit import checkpoint
+from src.fit.checkpoint import Past
+from src.fit.loop import Training
+from tests.conftest import choices
+from tests.fit.trained import measured, training
+
+FEW = ("seed=3", "epochs=4", "dataset.test_fraction=0.7", "dataset.val_fraction=0.4")  # 323 images train
+NETWORKS = ("model=mlp_dropout model.hidden=[24,16]", "model=cnn model.channels=[4,8]")
+HEAVY = {"model=resnet18": "dataset.image_size=8"}
+STREAMED = "dataset.image_size=16 dataset.channels=3 dataset.memory_budget_mb=1"
+
+AT_WORK = {
+    "optimizer=sgd": "optimizer.lr=0.02 optimizer.momentum=0.9",
+    "scheduler=step": "scheduler.every_epochs=1",
+    "scheduler=plateau": "scheduler.patience=0 scheduler.threshold=0.3",
+}
+"""What gives a choice something to remember within these few epochs; others do so by their defaults."""
+
+STATEFUL = {
+    "network": NETWORKS,
+    **{
+        group: tuple(f"{group}={choice} {AT_WORK.get(f'{group}={choice}', '')}".strip() for choice in choices(group))
+        for group in GROUPS
+        if group not in ("dataset", "model", "activation")
+    },
+    "precision": ("precision=fp32", "precision=bf16"),
+    "images": ("", f"{STREAMED} dataset.num_workers=2", f"{STREAMED} dataset.num_workers=0"),
+    "batches": ("batch_size=100", "batch_size=161"),  # the last of 23, and a single image left over
+    "l2": ("", "optimizer.weight_decay=0.01", "l2=0.01 regularize_all=false"),
+    "clip": ("", "clip_grad_norm=0.1"),
+    "smoothing": ("", "label_smoothing=0.1"),
+    "stopping": (
+        "",
+        "early_stopping.watch=val/loss",
+        "early_stopping.patience=1",
+        "early_stopping.watch=val/loss early_stopping.patience=1",
+        "early_stopping.patience=2 early_stopping.min_delta=0.9",  # which nothing reaches: it stops after the third
+        "early_stopping.watch=val/loss early_stopping.patience=2 early_stopping.min_delta=9",
+    ),
+    "deterministic": ("", "deterministic=true"),
+}
+"""What training keeps in mind, or draws for, or which says when it is over, by what varies it."""
+
+Row = tuple[int, ...]
+
+
+def random_row(rng: random.Random) -> Row:
+    return tuple(rng.randrange(len(values)) for values in STATEFUL.values())
+
+
+def pairs(row: Row) -> set[tuple[tuple[int, int], ...]]:
+    return set(itertools.combinations(enumerate(row), 2))
+
+
+def covering() -> list[Row]:
+    """Rows in which every value of every factor meets every value of every other, chosen greedily."""
+    rng, rows = random.Random(0), []
+    sizes = [range(len(values)) for values in STATEFUL.values()]
+    missing = {
+        ((a, i), (b, j)) for a, b in itertools.combinations(range(len(sizes)), 2) for i in sizes[a] for j in sizes[b]
+    }
+    while missing:
+        needed = dict(min(missing))
+        tries = [tuple(needed.get(n, level) for n, level in enumerate(random_row(rng))) for _ in range(50)]
+        rows.append(max(tries, key=lambda row: len(pairs(row) & missing)))
+        missing -= pairs(rows[-1])
+    return rows
+
+
+def cases() -> list[str]:
+    more = random.Random()
+    rows = covering() + [random_row(more) for _ in range(int(os.environ.get("COMBINATIONS", "0")))]
+    texts = [[values[level] for values, level in zip(STATEFUL.values(), row, strict=True)] for row in rows]
+    activations = itertools.cycle(choices("activation"))
+    combined = [" ".join(filter(None, [*text, f"activation={next(activations)}"])) for text in texts]
+    models = [f"model={choice} {HEAVY.get(f'model={choice}', '')}".strip() for choice in choices("model")]
+    return combined + models
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+@dataclass
+class Dying:
+    """Training images of a process that does not survive the first step of an epoch."""
+
+    images: Images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getattr__(self, name):
+        return getattr(self.images, name)
+
+    def batches(self, steps):
+        yield next(self.images.batches(steps))
+        raise KeyboardInterrupt
+
+
+def attempt(folder, settings, num_epochs, dies=False) -> tuple[Past, Training]:
+    """Begin, or go on, for so many epochs at most; each is kept, as by a cell."""
+    subject = training(*settings)
+    past = checkpoint.go_on(folder, subject)
+    if dies:
+        subject.train = Dying(subject.train)
+    epochs = subject.epochs()
+    for _ in range(num_epochs):
+        if past.watch.exhausted or (epoch := next(epochs, None)) is None:
+            break
+        past.add(epoch, subject.model)
+        checkpoint.save_last(folder, subject, past)
+    return past, subject
+
+
+def bits(state):
+    """The same for the same bits, and short enough to be shown."""
+    if isinstance(state, torch.Tensor):
+        content = hashlib.sha256(state.detach().contiguous().numpy().tobytes()).hexdigest()
+        return state.dtype, tuple(state.shape), content
+    if isinstance(state, dict):
+        return {key: bits(value) for key, value in state.items()}
+    return [bits(value) for value in state] if isinstance(state, list | tuple) else state
+
+
+def everything(past, subject):
+    """All that a cell has learned and measured, and all that its next epoch would depend on."""
+    return {
+        "epochs": [measured(epoch) for epoch in past.epochs],
+        "best": (measured(past.best), past.watch.num_worse, bits(past.weights)),
+        "state": bits(subject.state_dict()),
+    }
+
+
+@pytest.mark.parametrize("settings", cases())
+def test_a_cell_that_goes_on_is_bit_for_bit_one_that_was_never_stopped(tmp_path, settings):
+    overrides = (*FEW, *settings.split())
+    whole, never_stopped = attempt(tmp_path / "whole", overrides, num_epochs=99)
+    for _ in whole.epochs:
+        with pytest.raises(KeyboardInterrupt):
+            attempt(tmp_path / "parts", overrides, num_epochs=1, dies=True)
+        attempt(tmp_path / "parts", overrides, num_epochs=1)
+        torch.rand(7)  # whatever happens in between
+    past, went_on = attempt(tmp_path / "parts", overrides, num_epochs=99)  # stopped when nothing was left to train
+    assert everything(past, went_on) == everything(whole, never_stopped)
+
+
+@pytest.mark.parametrize("settings", [text for text in cases() if "num_workers=2" in text])
+def test_a_cell_that_streams_is_bit_for_bit_one_that_holds_its_images(tmp_path, settings):
+    overrides = (*FEW, *settings.split())
+    streamed, from_disk = attempt(tmp_path / "streamed", overrides, num_epochs=99)
+    held, from_memory = attempt(tmp_path / "held", (*overrides, "dataset.memory_budget_mb=4096"), num_epochs=99)
+    assert isinstance(from_disk.train, StreamedSet)
+    assert not isinstance(from_memory.train, StreamedSet)
+    assert everything(streamed, from_disk) == everything(held, from_memory)
