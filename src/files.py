@@ -68,7 +68,11 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise DiskError.at(path, error) from error
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+Place = Callable[[Path, Path], object]
+"""What gives a finished temporary file its name."""
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object], place: Place = Path.replace) -> None:
     """Let `write` fill a temporary file beside `path`, and put it in place in one step.
 
     Whoever opens `path`, at any moment and after any crash, finds the old contents or the new; once this has returned,
@@ -89,7 +93,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         try:
             _fill(temporary, path, write)
             with disk_errors(path):
-                temporary.replace(path)
+                place(temporary, path)
                 _sync(folder)
         finally:
             with suppress(OSError):  # it is removed next time, and why it could not be written is what counts
@@ -101,6 +105,37 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_whole` for text, as UTF-8."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_first(path: Path, text: str) -> bool:
+    """`write_text` where there is no such file yet, of whichever machine that shares the folder.
+
+    Returns: whether the file is this one.
+
+    Raises:
+        DiskError: where the disk does not take it.
+    """
+    try:
+        write_whole(path, lambda file: file.write(text.encode()), _link)
+    except _TakenError:
+        return False
+    return True
+
+
+class _TakenError(Exception):
+    """There is such a file already."""
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give a file its name where no other has it; the server of a network file system decides."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise _TakenError from None
+    except OSError:  # a file system without links
+        if path.exists():
+            raise _TakenError from None
+        temporary.replace(path)
 
 
 def make_folder(folder: Path) -> None:

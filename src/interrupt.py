@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, as they are meant: the first asks to stop at the next safe place, the second stops at once."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,3 +55,18 @@ class Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
+
+
+@contextmanager
+def waking() -> Iterator[int]:
+    """What becomes readable when a signal comes: waiting goes on after a signal as if there had been none (PEP 475)."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)

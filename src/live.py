@@ -16,10 +16,8 @@ from rich.text import Text
 from src.terminal import CONSOLE, show_error
 
 if TYPE_CHECKING:  # keeps torch away from --help
-    from src.fit.epoch import Epoch
     from src.sweep.cell import Cell
     from src.sweep.result import Result
-    from src.sweep.slots import Slot
 
 BAR_WIDTH = 24
 MIN_NAME_WIDTH = 12
@@ -30,14 +28,14 @@ HEADINGS = ("slot", "epoch", "val acc", "left")
 class Board(Protocol):
     """A listener to many cells at a time."""
 
-    def started(self, cell: "Cell", slot: "Slot") -> None:
-        """The cell gets a process."""
+    def started(self, cell: "Cell", where: str) -> None:
+        """The cell gets a process. One that was thrown off its machine may get another."""
 
     def begun(self, cell: "Cell", num_done: int) -> None:
         """The cell is about to train; `num_done` epochs are behind it."""
 
-    def epoch_over(self, cell: "Cell", epoch: "Epoch") -> None:
-        """One more epoch has been measured and kept."""
+    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
+        """One more epoch has been measured and kept. They are counted from 1."""
 
     def failed(self, cell: "Cell", text: str) -> None:
         """The cell has failed; `text` says why."""
@@ -61,13 +59,13 @@ class Lines:
         self.num_over = 0
         self.num_failed = 0
 
-    def started(self, cell: "Cell", slot: "Slot") -> None:
+    def started(self, cell: "Cell", where: str) -> None:
         pass
 
     def begun(self, cell: "Cell", num_done: int) -> None:
         pass
 
-    def epoch_over(self, cell: "Cell", epoch: "Epoch") -> None:
+    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
         pass
 
     def failed(self, cell: "Cell", text: str) -> None:
@@ -139,21 +137,21 @@ class LiveTable(Lines):
         self.rows: dict[str, Row] = {}
         self.durations_s: list[float] = []
 
-    def started(self, cell: "Cell", slot: "Slot") -> None:
-        self.rows[cell.id] = Row(cell.name, slot.name, cell.config.epochs, time.monotonic())
+    def started(self, cell: "Cell", where: str) -> None:
+        self.rows[cell.id] = Row(cell.name, where, cell.config.epochs, time.monotonic())
 
     def begun(self, cell: "Cell", num_done: int) -> None:
         row = self.rows[cell.id]
         row.num_done = row.num_done_before = num_done
         row.begun = time.monotonic()
 
-    def epoch_over(self, cell: "Cell", epoch: "Epoch") -> None:
+    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
         row = self.rows[cell.id]
-        row.num_done, row.accuracy, row.last = epoch.number, epoch.val_accuracy, time.monotonic()
+        row.num_done, row.accuracy, row.last = number, val_accuracy, time.monotonic()
 
     def over(self, result: "Result") -> None:
-        row = self.rows.pop(result.cell)
-        if result.finished:
+        row = self.rows.pop(result.cell, None)  # None of one that was never given a machine
+        if row and result.finished:
             self.durations_s.append(time.monotonic() - row.started)
         super().over(result)
 

@@ -22,14 +22,6 @@ def cell(name, number=0, epochs=20):
     return SimpleNamespace(id=f"{name}{number}", name=name, config=SimpleNamespace(epochs=epochs))
 
 
-def slot(number):
-    return SimpleNamespace(name=f"gpu {number}")
-
-
-def epoch(number, accuracy):
-    return SimpleNamespace(number=number, val_accuracy=accuracy)
-
-
 @pytest.fixture
 def screen(monkeypatch):
     """A terminal of 80 columns; gives what is printed on it."""
@@ -49,9 +41,9 @@ def rows(screen, table):
 def test_without_a_terminal_there_is_a_line_a_cell_and_none_an_epoch(capsys):
     with live.board(3) as board:
         assert isinstance(board, Lines)
-        board.started(cell("model=cnn seed=1"), slot(0))
+        board.started(cell("model=cnn seed=1"), "gpu 0")
         board.begun(cell("model=cnn seed=1"), 0)
-        board.epoch_over(cell("model=cnn seed=1"), epoch(1, 0.5))
+        board.epoch_over(cell("model=cnn seed=1"), 1, 0.5)
         board.over(FINISHED)
         board.failed(cell("seed=[2]"), "ValueError: [bold]")
         board.over(Result("b", "seed=[2]", "failed", "ValueError: no"))
@@ -68,10 +60,10 @@ def test_without_a_terminal_there_is_a_line_a_cell_and_none_an_epoch(capsys):
 def test_a_running_cell_has_a_row_and_the_sweep_a_bar(screen):
     table = LiveTable(4)
     for number in range(3):
-        table.started(cell("seed=", number), slot(number))
+        table.started(cell("seed=", number), f"gpu {number}")
     table.begun(cell("seed=", 0), 0)
     table.begun(cell("seed=", 1), 5)
-    table.epoch_over(cell("seed=", 1), epoch(6, 0.875))
+    table.epoch_over(cell("seed=", 1), 6, 0.875)
     heading, first, second, third, whole = rows(screen, table)
     assert heading.split() == ["running", "slot", "epoch", "val", "acc", "left"]
     assert first.split() == ["seed=", "gpu", "0", "0/20"]
@@ -82,7 +74,7 @@ def test_a_running_cell_has_a_row_and_the_sweep_a_bar(screen):
 
 def test_a_cell_that_is_over_leaves_its_row_for_a_line(screen):
     table = LiveTable(2)
-    table.started(cell("a", ""), slot(0))
+    table.started(cell("a", ""), "gpu 0")
     table.over(FINISHED)
     assert screen.file.getvalue() == "[1/2] model=cnn seed=1: val 98.61%, test 97.78%, 3.1 s\n"
     heading, whole = rows(screen, table)
@@ -92,7 +84,7 @@ def test_a_cell_that_is_over_leaves_its_row_for_a_line(screen):
 
 def test_failures_are_counted(screen):
     table = LiveTable(2)
-    table.started(cell("a", ""), slot(0))
+    table.started(cell("a", ""), "gpu 0")
     table.over(Result("a", "a", "failed", "no"))
     assert "1/2 cells, 1 failed" in rows(screen, table)[-1]
 
@@ -103,9 +95,9 @@ def test_a_row_is_a_line_however_long_the_name(screen, width):
     table = LiveTable(3)
     for number in range(3):
         one = cell(f"{LONG}{number}")
-        table.started(one, slot(number))
+        table.started(one, f"gpu {number}")
         table.begun(one, 0)
-        table.epoch_over(one, epoch(1, 1.0))
+        table.epoch_over(one, 1, 1.0)
     lines = rows(screen, table)
     assert len(lines) == 5
     assert all(len(line) <= width for line in lines)
@@ -117,7 +109,7 @@ def test_more_rows_than_the_terminal_has_lines_are_counted(screen):
     screen.height = 10
     table = LiveTable(64)
     for number in range(64):
-        table.started(cell("seed=", number), slot(number))
+        table.started(cell("seed=", number), f"gpu {number}")
     lines = rows(screen, table)
     assert len(lines) < 10
     assert lines[-2] == "and 58 more"
@@ -146,7 +138,7 @@ def test_what_is_left_of_the_sweep_is_shared_by_the_slots(screen):
 
 def test_before_anything_was_measured_nothing_is_foretold(screen):
     table = LiveTable(2)
-    table.started(cell("a"), slot(0))
+    table.started(cell("a"), "gpu 0")
     assert rows(screen, table)[-1].endswith("0/2 cells")
 
 
@@ -167,7 +159,7 @@ from src import live
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs are born without
 try:
     with live.board(2) as board:
-        board.started(N(id="a", name="seed=0", config=N(epochs=3)), N(name="cpu 0"))
+        board.started(N(id="a", name="seed=0", config=N(epochs=3)), "cpu 0")
         board.failed(N(name="seed=0"), "ValueError: in red ink")
         os.kill(os.getpid(), signal.SIGINT)
         signal.pause()

@@ -10,13 +10,7 @@ from pathlib import Path
 
 from src.sweep.cell import Cell
 from src.sweep.slots import Slot
-from src.sweep.worker import OUTPUT_FILE, Message
-
-NUM_LAST_LINES, MAX_LINE_LENGTH = 40, 200
-"""What is shown of what a process wrote before it died: a crash leaves about 20 lines, a list of 200 modules in one."""
-
-MAX_OUTPUT_BYTES = 64 * 1024
-"""These lines are looked for at the end; a process that prints without end leaves more than fits in memory."""
+from src.sweep.worker import Message, hung
 
 SERVER_DIED = 255
 """What is said to be the exit code of every child of a fork server that was killed; the children live on."""
@@ -61,7 +55,8 @@ class Attempt:
         code = self.process.exitcode
         assert code is not None
         if self.hung:
-            return f"hung: not over after cell_timeout_s = {self.cell.config.cell_timeout_s:g}, and killed"
+            assert self.cell.config.cell_timeout_s is not None
+            return hung(self.cell.config.cell_timeout_s)
         if self.failure is not None:
             return self.failure.strip().splitlines()[-1]
         if code < 0:
@@ -69,11 +64,3 @@ class Attempt:
             return f"killed by {SIGNAL_NAMES.get(-code, f'signal {-code}')}{hint}"
         hint = ", or the fork server was killed," if code == SERVER_DIED else ""
         return f"its process ended with exit code {code}{hint} and left no result"
-
-    def last_lines(self) -> str:
-        """The end of what the process wrote."""
-        with (self.folder / OUTPUT_FILE).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(self.output_start, size - MAX_OUTPUT_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
-        return "\n".join(line[:MAX_LINE_LENGTH] for line in lines[-NUM_LAST_LINES:])

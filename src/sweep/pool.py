@@ -5,31 +5,23 @@ is taken by the next cell at once.
 """
 
 import os
-import shutil
-import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from src.fit.epoch import Epoch
-from src.interrupt import Interrupt
+from src.interrupt import Interrupt, waking
 from src.live import Board
 from src.sweep import server
 from src.sweep.attempt import SERVER_DIED, Attempt
 from src.sweep.cell import Cell
 from src.sweep.result import Result, Status
 from src.sweep.slots import Slot
-from src.sweep.worker import OUTPUT_FILE, Begun, Failed, HydraJob, Noted, Task, Work, run
-from src.tracking.delivery import AwayError, deliver
-from src.tracking.journal import Journal
-from src.tracking.store import StoreError, open_store
+from src.sweep.worker import GRACE_S, OUTPUT_FILE, Begun, Failed, HydraJob, Noted, Task, Work, run
+from src.sweep.write_off import last_lines, write_off
 from src.train import record
-
-GRACE_S = 1.0
-"""After its time is up, a process gets so long to write down where it hangs."""
 
 
 class Pool:
@@ -65,7 +57,7 @@ class Pool:
             KeyboardInterrupt: where the user, or the machine, asked to stop, once and for all it is over.
         """
         waiting = deque(folders)
-        with Interrupt.on_signals() as interrupt, _waking() as woken:
+        with Interrupt.on_signals() as interrupt, waking() as woken:
             try:
                 while not interrupt.requested:
                     if not self._start_some(waiting):
@@ -94,7 +86,7 @@ class Pool:
         cell = Cell.thaw(folder)
         assert cell is not None
         Result.remove(folder)
-        self.board.started(cell, slot)
+        self.board.started(cell, slot.name)
         server.start()
         receiver, sender = server.CONTEXT.Pipe(duplex=False)
         timeout_s = cell.config.cell_timeout_s
@@ -135,7 +127,7 @@ class Pool:
                     case Begun(num_done):
                         self.board.begun(attempt.cell, num_done)
                     case Epoch() as epoch:
-                        self.board.epoch_over(attempt.cell, epoch)
+                        self.board.epoch_over(attempt.cell, epoch.number, epoch.val_accuracy)
                     case Failed(text):
                         attempt.failure = text
                         self.board.failed(attempt.cell, text)
@@ -161,20 +153,10 @@ class Pool:
     def _write_off(self, attempt: Attempt, status: Status) -> Result:
         """Do what the process did not live to do: leave a result, and end the run in the store."""
         cell, reason = attempt.cell, attempt.how_it_ended() if status == "failed" else "interrupted at once"
-        journal = Journal(attempt.folder)
-        result = Result(cell.id, cell.name, status, reason, journal.progress.run_id)
-        result.save(attempt.folder)
         if status == "failed" and attempt.failure is None:
-            self.board.failed(cell, f"{reason}\n{attempt.last_lines()}".strip())
-        with suppress(OSError):  # a full disk may be why it ended, and must not end the others
-            if journal.open:
-                with journal.files() as folder:
-                    shutil.copyfile(attempt.folder / OUTPUT_FILE, folder / OUTPUT_FILE)
-                journal.end("FAILED" if status == "failed" else "KILLED", reason)
-        with suppress(AwayError, StoreError):  # then it is brought there when the sweep is over, or later
-            if journal.exists and not cell.config.tracking.offline:
-                deliver(journal, open_store(cell.config))
-        return result
+            lines = last_lines(attempt.folder / OUTPUT_FILE, attempt.output_start)
+            self.board.failed(cell, f"{reason}\n{lines}".strip())
+        return write_off(cell, attempt.folder, status, reason)
 
     def _ask_to_stop(self, interrupt: Interrupt) -> None:
         """Let every running cell finish its epoch."""
@@ -192,18 +174,3 @@ class Pool:
             attempt.kill()
         for attempt in [attempt for attempt in self.running if attempt.process.pid is not None]:
             self._conclude(attempt, "interrupted")
-
-
-@contextmanager
-def _waking() -> Iterator[int]:
-    """What becomes readable when a signal comes: waiting goes on after a signal as if there had been none (PEP 475)."""
-    reader, writer = os.pipe()
-    os.set_blocking(reader, False)
-    os.set_blocking(writer, False)
-    before = signal.set_wakeup_fd(writer)
-    try:
-        yield reader
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(reader)
-        os.close(writer)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from src.files import DiskError, write_text
+from src.files import DiskError, write_first, write_text
 
 RESULT_FILE = "result.json"
 
@@ -55,6 +55,16 @@ class Result:
         except DiskError:
             if self.finished:
                 raise
+
+    def save_first(self, folder: Path) -> bool:
+        """Leave the outcome where there is none: one that the cell itself has left meanwhile counts. Needs no lock.
+
+        Returns: whether it is the one that is there now.
+        """
+        try:
+            return write_first(folder / RESULT_FILE, json.dumps(asdict(self), indent=2))
+        except DiskError:
+            return True  # as above
 
     @staticmethod
     def remove(folder: Path) -> None:

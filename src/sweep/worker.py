@@ -1,6 +1,7 @@
 """What happens in a cell's process, from the fork to the outcome; `src.sweep.pool` starts it and listens to it."""
 
 import faulthandler
+import json
 import multiprocessing
 import os
 import signal
@@ -8,12 +9,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import torch
 from hydra.core.utils import configure_log
@@ -21,6 +22,7 @@ from omegaconf import OmegaConf
 from threadpoolctl import ThreadpoolController
 
 from src.dataset import Dataset, Splits
+from src.files import write_text
 from src.fit.epoch import Epoch
 from src.progress import Progress
 from src.sweep.cell import Cell
@@ -28,6 +30,12 @@ from src.sweep.slots import Slot
 
 OUTPUT_FILE = "output.log"
 """In the cell's folder: all that its process writes to standard output and standard error."""
+
+JOB_FILE = "job.json"
+"""In the cell's folder: what Hydra says of its job, for a process on another machine."""
+
+GRACE_S = 1.0
+"""A process whose time is up gets so long to write down where it hangs."""
 
 STDOUT, STDERR = 1, 2
 
@@ -48,6 +56,20 @@ class HydraJob:
     logging: dict[str, Any]
     verbose: bool | str | list[str]
     environment: dict[str, str]
+
+    def save(self, folder: Path) -> None:
+        """Write it down beside the cell, for a process on another machine."""
+        write_text(folder / JOB_FILE, json.dumps(asdict(self)))
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """What was written down beside the cell of `folder`."""
+        return cls(**json.loads((folder / JOB_FILE).read_text()))
+
+    def configure(self) -> None:
+        """Do what it says, in the process of the cell."""
+        os.environ.update(self.environment)
+        configure_log(OmegaConf.create(self.logging), self.verbose)
 
 
 @dataclass(frozen=True)
@@ -129,21 +151,25 @@ class Reporter:
 def run(task: Task, channel: "Connection[Message, Message]") -> None:
     """Work on the cell. This is the whole life of the process."""
     _end_with_parent()
-    _write_to(task.folder / OUTPUT_FILE)
+    write_to(task.folder / OUTPUT_FILE)
     reporter = Reporter(channel)
     _take_signals(reporter)
-    _take_slot(task.slot)
+    take_slot(task.slot)
     if task.timeout_s is not None:
         faulthandler.dump_traceback_later(task.timeout_s)
     try:
-        os.environ.update(task.hydra_job.environment)
-        configure_log(OmegaConf.create(task.hydra_job.logging), task.hydra_job.verbose)
+        task.hydra_job.configure()
         cell = Cell.thaw(task.folder)
         assert cell is not None
         task.work(cell, task.folder, reporter)
     except Exception:
         channel.send(Failed(traceback.format_exc()))
         raise
+
+
+def hung(timeout_s: float) -> str:
+    """The reason of a cell that took longer than it may."""
+    return f"hung: not over after cell_timeout_s = {timeout_s:g}, and killed"
 
 
 def _end_with_parent() -> None:
@@ -158,7 +184,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _write_to(path: Path) -> None:
+def write_to(path: Path) -> None:
     """Send what is written to standard output and error, by whomever, to `path`; a crash leaves its traceback there."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(file, STDOUT)
@@ -175,7 +201,7 @@ def _take_signals(reporter: Reporter) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))  # the fork server holds them back
 
 
-def _take_slot(slot: Slot) -> None:
+def take_slot(slot: Slot) -> None:
     """Use the slot's GPU and number of threads, before the first operation would take them all."""
     if slot.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu

@@ -41,14 +41,14 @@ class Seen:
         self.notes = []
         self.over_in_order = []
 
-    def started(self, cell, slot):
+    def started(self, cell, where):
         pass
 
     def begun(self, cell, num_done):
         pass
 
-    def epoch_over(self, cell, epoch):
-        self.epochs.append((cell.name, epoch.number))
+    def epoch_over(self, cell, number, val_accuracy):
+        self.epochs.append((cell.name, number))
 
     def failed(self, cell, text):
         self.failures[cell.name] = text

@@ -1,0 +1,104 @@
+"""What happens in a cell's process on a node of a cluster, where a scheduler has started it and nobody listens.
+
+    python -m src.sweep.node outputs/sweeps/20261121-084502-3f9a1c/1020079e5857 --threads 2
+
+`src.sweep.remote` sees from the cell's folder how it gets on.
+"""
+
+import argparse
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from src import leaving
+from src.dataset import Dataset, Splits
+from src.fit.epoch import Epoch
+from src.sweep.cell import Cell
+from src.sweep.result import Result
+from src.sweep.slots import Slot
+from src.sweep.worker import GRACE_S, OUTPUT_FILE, HydraJob, Work, hung, take_slot, write_to
+from src.train import record
+
+
+class Alone:
+    """The progress of a cell that nobody listens to. What is said goes into its output.
+
+    Attributes:
+        stop_requested: whether a signal has come that asks for it.
+    """
+
+    def __init__(self) -> None:
+        self.stop_requested = False
+
+    def begun(self, cell: Cell, source: Dataset, splits: Splits, place: torch.device, num_done: int) -> None:
+        pass
+
+    def epoch_over(self, epoch: Epoch) -> None:
+        pass
+
+    def failed(self, cell: Cell, text: str) -> None:
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """As a signal's handler."""
+        self.stop_requested = True
+
+
+def work_alone(folder: Path, num_threads: int, work: Work = record) -> None:
+    """Work on the cell that is frozen in `folder`, as a scheduler's job does. This is the whole life of the process.
+
+    SIGTERM, SIGINT and SIGUSR2 ask to stop after the epoch. GPUs are those that the scheduler has left visible.
+
+    Args:
+        folder: the cell's own, with `HydraJob.save` in it.
+        num_threads: that it may use on the CPU.
+        work: what is done; by default the cell is trained and recorded.
+    """
+    write_to(folder / OUTPUT_FILE)
+    alone = Alone()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        signal.signal(number, alone.stop)
+    take_slot(Slot(socket.gethostname(), num_threads))
+    HydraJob.of(folder).configure()
+    cell = Cell.thaw(folder)
+    assert cell is not None
+    if (timeout_s := cell.config.cell_timeout_s) is not None:
+        _fail_when_hung(cell, folder, timeout_s)
+    work(cell, folder, alone)
+
+
+def _fail_when_hung(cell: Cell, folder: Path, timeout_s: float) -> None:
+    """Nobody kills this process when its time is up: it has to do so itself, and say why."""
+
+    def fail() -> None:
+        faulthandler.dump_traceback()
+        Result(cell.id, cell.name, "failed", hung(timeout_s)).save_first(folder)
+        os._exit(1)
+
+    timer = threading.Timer(timeout_s, fail)
+    timer.daemon = True
+    timer.start()
+    faulthandler.dump_traceback_later(timeout_s + GRACE_S, exit=True)  # where not even a thread gets its turn
+
+
+def main() -> None:
+    """The command line of a scheduler's job."""
+    parser = argparse.ArgumentParser(description="Train the cell that a sweep has frozen in a folder.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--threads", type=int, default=1, help="that it may use on the CPU (default: 1)")
+    arguments = parser.parse_args()
+    work_alone(arguments.folder, arguments.threads)
+
+
+if __name__ == "__main__":
+    leaving.run(main)
