@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from src.config import Config
+from src.files import locked
 
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -28,7 +29,6 @@ from contextlib import closing, suppress
 
 import mlflow
 from alembic.util import CommandError
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
@@ -157,7 +157,7 @@ def settle(store: Store) -> None:
 def _database(path: Path) -> Path:
     """The SQLite file at `path`, with MLflow's tables."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         if not path.exists():
             temporary = path.with_name(f".{path.name}.creating")
             temporary.unlink(missing_ok=True)
