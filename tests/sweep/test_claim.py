@@ -1,14 +1,8 @@
-"""Machines that share a folder and know nothing of each other's locks: each attempt's claim ends the one before it.
-
-The folder is mounted twice by a file system that has locks for each mount alone, and remembers names for a while, as
-NFS does (`bindfs`).
-"""
+"""Machines that share a folder and know nothing of each other's locks: each attempt's claim ends the one before it."""
 
 import os
-import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import pytest
 from mlflow import MlflowClient
@@ -21,6 +15,7 @@ from src.sweep.write_off import write_off
 from src.tracking.delivery import deliver_all
 from src.tracking.journal import Journal
 from tests.conftest import ROOT
+from tests.shared_folder import LOCAL_LOCKS, mounts
 from tests.sweep.faults import until
 from tests.sweep.test_pool import SILENT, Sweep
 
@@ -68,27 +63,6 @@ def test_a_result_that_a_cell_has_left_is_not_written_off(tmp_path):
 # --- two machines -----------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def mounts(folder, *names):
-    """`folder` as machines of these names see it."""
-    if shutil.which("bindfs") is None:
-        pytest.skip("bindfs is not installed")
-    seen = []
-    try:
-        for name in names:
-            path = folder.with_name(name)
-            path.mkdir()
-            remembering = "attr_timeout=30,entry_timeout=30,negative_timeout=30"
-            made = subprocess.run(["bindfs", "-o", remembering, folder, path], capture_output=True, text=True)
-            if made.returncode:
-                pytest.skip(f"a folder cannot be mounted here: {made.stderr.strip()}")
-            seen.append(path)
-        yield seen
-    finally:
-        for path in seen:
-            subprocess.run(["umount", "--lazy", path], check=True)
-
-
 def on_a_machine(folder):
     """The process of a cell."""
     command = [sys.executable, "-m", "src.sweep.node", str(folder)]
@@ -111,7 +85,7 @@ def test_a_machine_that_was_lost_sight_of_leaves_the_cell_to_the_one_that_has_it
     for folder in (*contested.folders, *calm.folders):
         SILENT.save(folder)
     (folder,) = contested.folders
-    with mounts(tmp_path / "shared", "a", "b") as views:
+    with mounts(tmp_path / "shared", "a", "b", options=LOCAL_LOCKS) as views:
         lost, has_it = (view / folder.relative_to(tmp_path / "shared") for view in views)
         first = on_a_machine(lost)
         until((folder / LAST).exists)
