@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Status = Literal["finished", "failed", "interrupted", "running", "lost", "not run"]
+Status = Literal["finished", "pruned", "failed", "interrupted", "running", "lost", "not run"]
 
 MEASURE = "test/accuracy"
 CHOSEN_BY = "best/val_accuracy"

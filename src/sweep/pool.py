@@ -7,7 +7,7 @@ is taken by the next cell at once.
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -50,13 +50,15 @@ class Pool:
         self.given_up = False
         self.noted: str | None = None
 
-    def run(self, folders: Sequence[Path]) -> list[Result]:
+    def run(self, folders: Iterable[Path]) -> list[Result]:
         """Run the cells that are frozen in `folders`. Returns their outcomes, in the order in which they came.
+
+        The next one is asked for when a slot is free: what it is may depend on what became of those before.
 
         Raises:
             KeyboardInterrupt: where the user, or the machine, asked to stop, once and for all it is over.
         """
-        waiting = deque(folders)
+        waiting = iter(folders)
         with Interrupt.on_signals() as interrupt, waking() as woken:
             try:
                 while not interrupt.requested:
@@ -76,10 +78,10 @@ class Pool:
                     attempt.kill()
         raise KeyboardInterrupt
 
-    def _start_some(self, waiting: deque[Path]) -> bool:
+    def _start_some(self, waiting: Iterator[Path]) -> bool:
         """Give every free slot a cell. Returns whether any is running."""
-        while self.free and waiting and not self.given_up:
-            self._start(waiting.popleft(), self.free.popleft())
+        while self.free and not self.given_up and (folder := next(waiting, None)):
+            self._start(folder, self.free.popleft())
         return bool(self.running)
 
     def _start(self, folder: Path, slot: Slot) -> None:
