@@ -57,8 +57,8 @@ class SearchPlan:
 
     @property
     def factors(self) -> dict[str, tuple[str, ...]]:
-        """What varies, as of a plan: its values are found on the way."""
-        return {CONFIGURATION: (), **dict.fromkeys(self.space.keys(), ()), SEED: ()}
+        """What varies, as of a plan; instead of values, which are found on the way, what was said of each."""
+        return {CONFIGURATION: (), **{key: self.space.said_of(key) for key in self.space.keys()}, SEED: ()}  # noqa: SIM118
 
     def trial(self, point: Point, label: str) -> Cell:
         """The cell of a trial. Needs `compose.hydra_at`.

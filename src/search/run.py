@@ -258,7 +258,7 @@ class Search:
         return self.over.get(cell)
 
     def _num_left(self) -> int:
-        num_over = sum(trial.state.is_finished() for trial in self.memory.trials()) - len(self.again)
+        num_over = sum(bool(trial.state.is_finished()) for trial in self.memory.trials()) - len(self.again)
         return max(1, (self.num_wanted or 0) - num_over)
 
     # --- confirmation -------------------------------------------------------------------------------------------------

@@ -164,6 +164,11 @@ class Space:
         every = itertools.chain(self.always, *self.when.values())
         return list(dict.fromkeys(parameter.key for parameter in every))
 
+    def said_of(self, key: str) -> tuple[str, ...]:
+        """What was written of a key, once for every condition under which it varies."""
+        every = itertools.chain(self.always, *self.when.values())
+        return tuple(self.said[parameter.name] for parameter in every if parameter.key == key)
+
     def is_whole(self, point: Mapping[str, Any]) -> bool:
         """Whether there is a value for every parameter, at the place where the others are."""
         try:
