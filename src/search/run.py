@@ -130,8 +130,10 @@ class Search:
         """Look what there is of the search, and say so."""
         self.memory.abandon_halves(self.plan.space)
         for trial in self.memory.trials():
-            if trial.user_attrs.get(CELL) and REFUSED not in trial.user_attrs:
+            if CELL in trial.user_attrs:
                 self._adopt(self._cell_of(trial))
+            elif not trial.state.is_finished():
+                self._placed(trial)
         self._catch_up()
         trials = self.memory.trials()
         self.again = {
@@ -163,21 +165,24 @@ class Search:
     def _asked(self) -> "FrozenTrial | None":
         """One more trial, whose cell is to be run; None where that is not needed, or cannot be."""
         position, point = self._next()
-        trial, point = self.memory.ask(
+        trial = self.memory.ask(
             position, self.options.sampler, self.options.pruner, self.config.epochs, self.plan.space, point
         )
+        self.again.pop(position, None)
+        return self._placed(trial)
+
+    def _placed(self, trial: "FrozenTrial") -> "FrozenTrial | None":
+        """The trial with a cell; None where that is not to be run: another trial has it too, or it cannot be."""
         try:
-            cell = self.plan.trial(point, _label(trial))
+            cell = self.plan.trial(trial.params, _label(trial))
         except ConfigError as error:
             self.memory.refuse(trial, "; ".join(error.problems))
-            self.again.pop(position, None)
             terminal.show_error(f"{_label(trial)} cannot be: {'; '.join(error.problems)}")
             self.note()
             return None
         same = (t.number for t in self.memory.trials() if t.user_attrs.get(CELL) == cell.id and t.state.name != "FAIL")
         same_as = next(same, None)
         self.memory.belongs(trial, cell.id, same_as)
-        self.again.pop(position, None)
         self._adopt(cell)
         self.note()
         return self.memory.trial(trial.number) if same_as is None else None

@@ -129,8 +129,8 @@ class Memory:
 
     def ask(
         self, position: int, sampler: Sampler, pruner: Pruner, num_epochs: int, space: Space, fixed: Point | None
-    ) -> tuple["FrozenTrial", Point]:
-        """The trial at `position`, and its point.
+    ) -> "FrozenTrial":
+        """The trial at `position`, with a value for each of its parameters.
 
         Args:
             position: the first that is free.
@@ -150,8 +150,8 @@ class Memory:
             self.study.pruner = pruner_of(pruner, num_epochs)
             trial = self.study.ask()
             trial.set_user_attr(POSITION, position)
-            point = space.suggest(trial)
-        return self.trial(trial.number), point
+            space.suggest(trial)
+        return self.trial(trial.number)
 
     def trial(self, number: int) -> "FrozenTrial":
         """As it is now."""
