@@ -18,8 +18,9 @@ pytest.importorskip("optuna")
 
 SEARCH = (
     *("-m", "hydra/sweeper=optuna", "dataset.image_size=8", "model=mlp", "model.hidden=[16]", "epochs=6"),
-    *("optimizer.lr=tag(log,interval(1e-4,1))", "hydra.sweeper.pruner.n_startup_trials=2"),
+    "optimizer.lr=tag(log,interval(1e-4,1))",
 )
+EAGER = "hydra.sweeper.pruner.n_startup_trials=2"
 ONE_SLOT = ("hydra.launcher.slots=1",)
 
 
@@ -38,7 +39,7 @@ def search(command_line, tmp_path_factory):
     """A search of eight trials with a confirmation, and what was printed."""
     outputs = tmp_path_factory.mktemp("search")
     ran = command_line(
-        *SEARCH, *ONE_SLOT, "hydra.sweeper.n_trials=8", "hydra.sweeper.confirm_seeds=2", f"outputs_dir={outputs}"
+        *SEARCH, *ONE_SLOT, EAGER, "hydra.sweeper.n_trials=8", "hydra.sweeper.confirm_seeds=2", f"outputs_dir={outputs}"
     )
     assert ran.returncode == 0, ran.stderr
     return outputs, ran.stdout
@@ -92,7 +93,7 @@ def test_the_report_compares_the_best_with_the_default_by_fresh_seeds(search):
 
 def test_a_fixed_seed_repeats_a_search_of_real_cells_exactly_even_if_it_is_killed(search, command_line, tmp_path):
     outputs, _ = search
-    arguments = (*SEARCH, *ONE_SLOT, "hydra.sweeper.n_trials=8", "hydra.sweeper.confirm_seeds=0")
+    arguments = (*SEARCH, *ONE_SLOT, EAGER, "hydra.sweeper.n_trials=8", "hydra.sweeper.confirm_seeds=0")
     command = [sys.executable, "-m", "src.train", *arguments, f"outputs_dir={tmp_path}"]
     with subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.DEVNULL) as parent:
         until(lambda: len(list(tmp_path.glob("sweeps/*/*/result.json"))) >= 4)
@@ -150,6 +151,15 @@ def test_another_search_is_not_gone_on_with(search, command_line):
     other = command_line(*SEARCH, f"outputs_dir={outputs}", "resume=last", "batch_size=50")
     assert other.returncode == 2
     assert "that sweep has none of these cells; its command was" in other.stderr
+
+
+def test_all_that_is_wrong_with_a_search_is_told_before_it_begins(command_line, tmp_path):
+    ran = command_line(*SEARCH, EAGER, "hydra/sweeper/pruner=none", "epochs=0", f"outputs_dir={tmp_path / 'outputs'}")
+    assert ran.returncode == 2
+    assert "has 2 problems; nothing was run" in ran.stderr
+    assert "hydra.sweeper.pruner.n_startup_trials" in ran.stderr
+    assert "epochs = 0: must be greater than 0" in ran.stderr
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_without_optuna_a_search_ends_with_what_brings_it(command_line, tmp_path):
