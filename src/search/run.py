@@ -306,6 +306,7 @@ class Search:
 
     def note(self) -> None:
         """Write down how far it is, for whoever asks for the report."""
+        self.sweep.journal.check()
         self.planned.save(self.folder)
         record_of(self).save(self.folder)
 

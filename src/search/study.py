@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from src.files import has_locks, locked
 from src.search.algorithms import sampler_for
 from src.search.options import Goal, Pruner, Sampler, values_of
 from src.search.space import Point, Space
@@ -31,7 +32,7 @@ trained; the number of the trial whose cell is the same; why it has no cell; why
 
 
 class _Lock:
-    """The lock of a journal. The system's: it falls with its owner, where Optuna's would be waited for for 30 s."""
+    """The lock of a journal: the system's, which falls with its owner. Optuna's own outlives it, for 30 s."""
 
     def __init__(self, path: Path) -> None:
         self.lock = FileLock(path)
@@ -56,9 +57,8 @@ def storage_at(folder: Path, address: str | None) -> "BaseStorage":
 
     if address is not None:
         return RDBStorage(address)
-    path = folder / JOURNAL
-    lock = _Lock(folder / f".{JOURNAL}.lock")
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    lock = folder / f".{JOURNAL}.lock"
+    return JournalStorage(JournalFileBackend(str(folder / JOURNAL), lock_obj=_Lock(lock) if has_locks(lock) else None))
 
 
 def mend(folder: Path) -> None:
@@ -66,7 +66,7 @@ def mend(folder: Path) -> None:
     path = folder / JOURNAL
     if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or not content:
         return
-    with FileLock(folder / f".{JOURNAL}.lock"), path.open("rb+") as file:
+    with locked(folder / f".{JOURNAL}.lock"), path.open("rb+") as file:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 

@@ -17,6 +17,7 @@ from src.live import Board
 from src.sweep import server
 from src.sweep.attempt import SERVER_DIED, Attempt
 from src.sweep.cell import Cell
+from src.sweep.claim import Claim
 from src.sweep.result import Result, Status
 from src.sweep.slots import Slot
 from src.sweep.worker import GRACE_S, OUTPUT_FILE, Begun, Failed, HydraJob, Noted, Task, Work, run
@@ -49,6 +50,7 @@ class Pool:
         self.results: list[Result] = []
         self.given_up = False
         self.noted: str | None = None
+        self.claim: Claim | None = None
 
     def run(self, folders: Iterable[Path]) -> list[Result]:
         """Run the cells that are frozen in `folders`. Returns their outcomes, in the order in which they came.
@@ -57,6 +59,7 @@ class Pool:
 
         Raises:
             KeyboardInterrupt: where the user, or the machine, asked to stop, once and for all it is over.
+            SupersededError: where another process has taken the sweep over.
         """
         waiting = iter(folders)
         with Interrupt.on_signals() as interrupt, waking() as woken:
@@ -87,6 +90,7 @@ class Pool:
     def _start(self, folder: Path, slot: Slot) -> None:
         cell = Cell.thaw(folder)
         assert cell is not None
+        self.claim = self.claim or Claim.standing(folder.parent)
         Result.remove(folder)
         self.board.started(cell, slot.name)
         server.start()
@@ -158,7 +162,7 @@ class Pool:
         if status == "failed" and attempt.failure is None:
             lines = last_lines(attempt.folder / OUTPUT_FILE, attempt.output_start)
             self.board.failed(cell, f"{reason}\n{lines}".strip())
-        return write_off(cell, attempt.folder, status, reason)
+        return write_off(cell, attempt.folder, status, reason, self.claim)
 
     def _ask_to_stop(self, interrupt: Interrupt) -> None:
         """Let every running cell finish its epoch."""

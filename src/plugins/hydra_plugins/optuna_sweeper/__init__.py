@@ -41,6 +41,7 @@ class OptunaSweeper(Sweeper):
         from src.problems import ConfigError
         from src.search.plan import plan_search
         from src.search.run import dry_run, run_search
+        from src.sweep.claim import SupersededError
         from src.sweep.run import SOME_FAILED
 
         try:
@@ -52,6 +53,9 @@ class OptunaSweeper(Sweeper):
             exit_code = run_search(planned, self._launcher(planned.options.batch_size))
         except ConfigError as error:
             refuse(error)
+        except SupersededError as stop:
+            terminal.show_error(str(stop))
+            exit_code = SOME_FAILED
         except OSError as error:
             if (trouble := disk_trouble(error, config.outputs_dir)) is None:
                 raise
