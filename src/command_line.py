@@ -29,6 +29,8 @@ MODULE = "src.train"
 
 QUOTED_NOTHING = "''"
 
+SEARCH = "hydra/sweeper=optuna"
+
 WRONG_CONFIGURATION = 2
 """The exit code where nothing ran."""
 
@@ -76,6 +78,8 @@ def _checked(args: Namespace, overrides: list[str], parsed: Sequence[Override]) 
     wrong = problems_by_override(hydras, config_name, mode) if hydras or named else {}
     if sweeps and not wrong:
         return [_deferred(override) for override in parsed]
+    if sweeps and SEARCH in overrides:
+        _refuse_search(overrides, wrong, config_name)
     planned = _planned(overrides, wrong, config_name)
     refuse_all([_unasked(planned)])
     refuse_all([_unwritable(hydras, config_name)])
@@ -118,6 +122,19 @@ def _planned(overrides: Sequence[str], wrong: Mapping[str, str], config_name: st
         raise ConfigError([*wrong.values(), *error.problems]) from None
     refuse_all(list(wrong.values()))
     return planned
+
+
+def _refuse_search(overrides: Sequence[str], wrong: Mapping[str, str], config_name: str) -> None:
+    """Tell what is wrong with a search, all of it."""
+    from src.search.plan import plan_search
+
+    problems = list(wrong.values())
+    if "" not in wrong:
+        try:
+            plan_search([text for text in overrides if text not in wrong], config_name)
+        except ConfigError as error:
+            problems += error.problems
+    raise ConfigError(problems)
 
 
 def _unwritable(hydras: Sequence[str], config_name: str) -> str | None:

@@ -49,7 +49,7 @@ NOT_SCIENTIFIC = frozenset(
 The content of a data set is: its fingerprint stands for the path.
 """
 
-UNSPLIT = {"folds": 1, "fold": 0, "split_seed": 0}
+UNSPLIT = {"folds": 1, "fold": 0, "split_seed": 0, "train_fraction": 1.0}
 """Neutral values of what draws a data set's splits; its files, images and classes do not depend on them."""
 
 LARGEST_INTEGER, LARGEST_FLOAT = 2**63 - 1, 3.4028234663852886e38

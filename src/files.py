@@ -159,8 +159,8 @@ def locked(path: Path, timeout_s: float = -1) -> Iterator[None]:
     """
     with disk_errors(path):
         make_folder(path.parent)
-        has_locks = _has_locks(path)
-    if not has_locks:
+        there_are = has_locks(path)
+    if not there_are:
         yield
         return
     lock = FileLock(path, timeout=timeout_s)
@@ -176,7 +176,7 @@ def locked(path: Path, timeout_s: float = -1) -> Iterator[None]:
         lock.release()
 
 
-def _has_locks(path: Path) -> bool:
+def has_locks(path: Path) -> bool:
     """Whether the file system of `path` has locks. FileLock would take one that outlives its process for it."""
     with path.open("a") as file:
         try:

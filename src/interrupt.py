@@ -2,14 +2,30 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from src.fit.epoch import Epoch
 
 
 class Interrupted(Exception):  # noqa: N818, nothing went wrong
     """The cell was asked to stop, and has; it can be gone on with."""
+
+
+class Pruned(Exception):  # noqa: N818, nothing went wrong
+    """A search gave the cell up: it is over, and is not tested.
+
+    Attributes:
+        epochs: that it has trained.
+        best: of them; None where there is none.
+    """
+
+    def __init__(self, reason: str, epochs: "Sequence[Epoch]", best: "Epoch | None") -> None:
+        super().__init__(reason)
+        self.epochs, self.best = epochs, best
 
 
 class Interrupt:

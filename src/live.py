@@ -74,7 +74,7 @@ class Lines:
     def over(self, result: "Result") -> None:
         self.num_over += 1
         self.num_failed += result.status == "failed"
-        outcome: str = result.status
+        outcome = (result.reason or "pruned") if result.status == "pruned" else str(result.status)
         if result.finished:
             outcome = f"val {result.val_accuracy:.2%}, test {result.test_accuracy:.2%}, {result.seconds:.1f} s"
         line = f"[{self.num_over}/{self.num_cells}] {result.name}: {outcome}"

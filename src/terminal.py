@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # keeps torch away from --help
     from src.dataset import Dataset, Splits
     from src.fit.epoch import Epoch
     from src.interrupt import Interrupt
+    from src.search.plan import SearchPlan
     from src.sweep.cell import Cell
     from src.sweep.estimate import Estimate
     from src.sweep.plan import Plan
@@ -60,6 +61,36 @@ def show_plan(sweep_id: str, plan: "Plan") -> None:
     _show_choices(plan.cells)
 
 
+def show_search(sweep_id: str, plan: "SearchPlan") -> None:
+    """What a search varies, how, and what all its trials share, before the first of them."""
+    options = plan.options
+    CONSOLE.print(f"[bold]search {sweep_id}[/]")
+    for name, said in plan.space.said.items():
+        CONSOLE.print(f"  {escape(name)} = {escape(said)}", soft_wrap=True)
+    limits = {"n_trials": options.n_trials, "max_epochs": options.max_epochs, "timeout_s": options.timeout_s}
+    ends = "  ".join(f"{key}={_short(value)}" for key, value in limits.items() if value is not None)
+    _row(
+        "search",
+        f"{', '.join(options.objectives)}  sampler={options.sampler.name}  pruner={options.pruner.name}  {ends}",
+    )
+    CONSOLE.print("what the trials share")
+    _show_choices([plan.default], without=plan.space.keys())
+
+
+def show_dry_search(num_over: int, num_trials: int | None, estimate: "Estimate | None") -> None:
+    """What is left of a search, and how long that may take."""
+    left = f" of {num_trials}" if num_trials is not None else ""
+    CONSOLE.print(f"dry run: {num_over}{left} trials are over; nothing was run")
+    if estimate is not None:
+        CONSOLE.print(f"estimated time: at most {estimate}", soft_wrap=True, markup=False)
+
+
+def show_confirmation(labels: Sequence[str], seeds: Sequence[int]) -> None:
+    """Which configurations are trained anew after a search."""
+    named = ", ".join(labels)
+    CONSOLE.print(f"to confirm: {named}, each with {len(seeds)} fresh seeds ({seeds[0]} to {seeds[-1]})", markup=False)
+
+
 def _show_cell(cell: "Cell", source: "Dataset", splits: "Splits", device: object) -> None:
     """A cell before its first step. The choices of a sweep's cells were shown with its plan."""
     if cell.sweep:
@@ -74,15 +105,21 @@ def _show_cell(cell: "Cell", source: "Dataset", splits: "Splits", device: object
     _row("images", f"{counts}; {shape}, {len(source.class_names)} classes; on {device}")
 
 
-def _show_choices(cells: "Sequence[Cell]") -> None:
-    """The choices and settings that `cells` have in common; what differs between them is passed over."""
+def _show_choices(cells: "Sequence[Cell]", without: Container[str] = ()) -> None:
+    """The choices and settings that `cells` have in common; what differs between them is passed over.
+
+    Args:
+        cells: all of them.
+        without: keys that differ in others.
+    """
     first = cells[0]
     for group, choice in first.choices.items():
         part = getattr(first.config, group)
-        if all((c.choices[group], getattr(c.config, group)) == (choice, part) for c in cells):
-            settings = [f"{key}={_short(value)}" for key, value in part.arguments().items()]
+        if group not in without and all((c.choices[group], getattr(c.config, group)) == (choice, part) for c in cells):
+            own = {key: value for key, value in part.arguments().items() if f"{group}.{key}" not in without}
+            settings = [f"{key}={_short(value)}" for key, value in own.items()]
             _row(group, "  ".join([choice, *settings]))
-    run_level = {key: getattr(first.config, key) for key in TRAINING_KEYS}
+    run_level = {key: getattr(first.config, key) for key in TRAINING_KEYS if key not in without}
     common = {k: v for k, v in run_level.items() if all(getattr(c.config, k) == v for c in cells)}
     _row("training", "  ".join(f"{key}={_short(value)}" for key, value in common.items() if value is not None))
 
@@ -216,7 +253,9 @@ def show_results(results: Sequence["Result"]) -> None:
     shown = results if len(results) <= MAX_ROWS else _best(results)
     for result in shown:
         if not result.finished:
-            table.add_row(escape(result.name), f"[red]{result.status}[/]")
+            colour = "yellow" if result.status == "pruned" else "red"
+            epoch = str(result.num_epochs) if result.status == "pruned" else ""
+            table.add_row(escape(result.name), f"[{colour}]{result.status}[/]", "", epoch)
             continue
         low, high = result.test_accuracy_low, result.test_accuracy_high
         table.add_row(
@@ -241,7 +280,7 @@ def show_results(results: Sequence["Result"]) -> None:
 def _best(results: Sequence["Result"]) -> list["Result"]:
     """The cells that validation prefers, and those that did not finish."""
     best = sorted((r for r in results if r.finished), key=lambda r: (-r.val_accuracy, r.val_loss))
-    return best[:MAX_ROWS] + [r for r in results if not r.finished][:MAX_ROWS]
+    return best[:MAX_ROWS] + [r for r in results if not r.over][:MAX_ROWS]
 
 
 def show_unfinished(num_missing: int, num_failed: int, sweep_id: str) -> None:

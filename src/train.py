@@ -25,12 +25,13 @@ from omegaconf import DictConfig
 from src import leaving, terminal
 from src.command_line import checked_arguments
 from src.compose import CONF, Composed
-from src.interrupt import Interrupt, Interrupted
+from src.interrupt import Interrupt, Interrupted, Pruned
 
 if TYPE_CHECKING:
     from src.fit.checkpoint import Past
     from src.fit.loop import Training
     from src.progress import Progress
+    from src.search.trial import Judge
     from src.sweep.cell import Cell
     from src.sweep.claim import Claim
     from src.sweep.result import Result
@@ -56,6 +57,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress", claim: "Claim") -> "
         CheckpointError: where the checkpoint to go on from cannot be used.
         NonFiniteLossError: where training diverged.
         NonFiniteOutputError: where the network's outputs did, after training.
+        Pruned: where it is a search's trial, and not worth going on with.
         Interrupted: where it was asked to stop, or another attempt has taken over.
     """
     import numpy as np
@@ -65,8 +67,9 @@ def train(cell: "Cell", folder: Path, progress: "Progress", claim: "Claim") -> "
     from src.fit import checkpoint, device
     from src.fit.batches import Normalize
     from src.fit.evaluate import evaluate
-    from src.fit.loop import Training, predict
+    from src.fit.loop import NonFiniteLossError, Training, predict
     from src.model import build, portable, summary
+    from src.search.trial import judge_of
     from src.sweep.result import Result
     from src.tracking.run import open_run
 
@@ -84,7 +87,12 @@ def train(cell: "Cell", folder: Path, progress: "Progress", claim: "Claim") -> "
 
         past = checkpoint.go_on(folder, training)
         progress.begun(cell, source, splits, place, training.num_done)
-        _fit(training, past, claim, run, progress)
+        judge = judge_of(folder, progress.note)
+        try:
+            _fit(training, past, claim, run, progress, judge)
+        except NonFiniteLossError as error:
+            judge.diverged(past, error)
+            raise
 
         best = past.best
         statistics = {"mean": list(splits.mean), "std": list(splits.std)}
@@ -110,10 +118,11 @@ def train(cell: "Cell", folder: Path, progress: "Progress", claim: "Claim") -> "
         test_accuracy_high=evaluation.accuracy_high,
         num_parameters=summary.num_parameters(model),
         seconds=sum(epoch.epoch_s for epoch in past.epochs),
+        num_epochs=len(past.epochs),
     )
 
 
-def _fit(training: "Training", past: "Past", claim: "Claim", run: "Run", progress: "Progress") -> None:
+def _fit(training: "Training", past: "Past", claim: "Claim", run: "Run", progress: "Progress", judge: "Judge") -> None:
     """Train to the last epoch, or until none is better. Every epoch is kept before it is recorded.
 
     Whatever stops the process, an epoch that is in the records is so in the checkpoint too, and is not trained again.
@@ -121,8 +130,10 @@ def _fit(training: "Training", past: "Past", claim: "Claim", run: "Run", progres
     from src.fit import checkpoint
 
     run.log_epochs(past.epochs)  # the last of them may have been kept and not yet recorded
-    if past.watch.exhausted:
+    num_epochs = training.config.epochs
+    if past.watch.exhausted or training.num_done == num_epochs:
         return
+    _judge(judge, past, num_epochs)  # nor judged
     for epoch in training.epochs():
         past.add(epoch, training.model)
         claim.check()
@@ -130,10 +141,19 @@ def _fit(training: "Training", past: "Past", claim: "Claim", run: "Run", progres
         run.log_epochs([epoch])
         progress.epoch_over(epoch)
         log.info(epoch)
-        if past.watch.exhausted or epoch.number == training.config.epochs:
+        if past.watch.exhausted or epoch.number == num_epochs:
+            judge.report(past.epochs)
             return
+        _judge(judge, past, num_epochs)
         if progress.stop_requested:
-            raise Interrupted(f"after epoch {epoch.number} of {training.config.epochs}")
+            raise Interrupted(f"after epoch {epoch.number} of {num_epochs}")
+
+
+def _judge(judge: "Judge", past: "Past", num_epochs: int) -> None:
+    """End the cell here where it is not worth going on with."""
+    judge.report(past.epochs)
+    if judge.hopeless():
+        raise Pruned(f"pruned after epoch {len(past.epochs)} of {num_epochs}", past.epochs, past.watch.best)
 
 
 def record(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
@@ -143,11 +163,12 @@ def record(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
     """
     from src.files import DiskError, locked
     from src.fit.checkpoint import LAST
+    from src.search.trial import judge_of
     from src.sweep.claim import Claim, SupersededError
     from src.sweep.result import Result
 
     with locked(folder / ".lock"):  # an attempt that was left behind may still be at work
-        if (left := Result.of(folder)) is not None and left.finished:
+        if (left := Result.of(folder)) is not None and left.over:
             return left
         try:
             claim = Claim.of(folder)  # where nothing can be locked
@@ -160,8 +181,9 @@ def record(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
             return Result(cell.id, cell.name, "interrupted", str(stop))
         except DiskError as error:  # it is not finished before that is written down
             result = _failed(cell, folder, progress, error)
-        if result.finished:
+        if result.over:
             (folder / LAST).unlink(missing_ok=True)
+            judge_of(folder, progress.note).tell(result)
     return result
 
 
@@ -178,11 +200,33 @@ def _outcome(cell: "Cell", folder: Path, progress: "Progress", claim: "Claim") -
         return train(cell, folder, progress, claim)
     except SupersededError:
         raise
+    except Pruned as stop:
+        log.info("pruned: %s", stop)
+        return _pruned(cell, folder, stop)
     except Interrupted as stop:
         log.info("interrupted %s", stop)
         return Result(cell.id, cell.name, "interrupted", f"interrupted {stop}")
     except Exception as error:
         return _failed(cell, folder, progress, error)
+
+
+def _pruned(cell: "Cell", folder: Path, stop: Pruned) -> "Result":
+    """The outcome of a trial that was given up, with what it had learned until then."""
+    from src.sweep.result import Result
+    from src.tracking.journal import Journal
+
+    return Result(
+        cell.id,
+        cell.name,
+        "pruned",
+        str(stop),
+        run_id=Journal(folder).progress.run_id,
+        best_epoch=stop.best.number if stop.best else 0,
+        val_loss=stop.best.val_loss if stop.best else float("nan"),
+        val_accuracy=stop.best.val_accuracy if stop.best else float("nan"),
+        seconds=sum(epoch.epoch_s for epoch in stop.epochs),
+        num_epochs=len(stop.epochs),
+    )
 
 
 def _failed(cell: "Cell", folder: Path, progress: "Progress", error: Exception) -> "Result":

@@ -80,6 +80,9 @@ class Dataset(ABC):
         folds: 1, or the number of parts of a stratified k-fold cross-validation.
         fold: which part is held out, from 0: for the test, or, where the source publishes a test split, for validation.
         split_seed: what draws the splits; separate from the seed of the training.
+        train_fraction: how many of the images that are left to train on are used, stratified by class, drawn by
+            split_seed. Validation and test are the same for every fraction, and of two fractions the smaller one's
+            images need not be among the larger one's.
         memory_budget_mb: a larger set, decoded, is streamed from the disk.
         num_workers: the processes that stream it.
     """
@@ -96,6 +99,7 @@ class Dataset(ABC):
     folds: PositiveInt
     fold: NonNegativeInt
     split_seed: Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's generator takes no larger one
+    train_fraction: Annotated[float, Field(gt=0, le=1)]
     memory_budget_mb: PositiveInt
     num_workers: NonNegativeInt
 

@@ -36,6 +36,8 @@ def split(source: Dataset, index: Index) -> SplitPositions:
         rest, test = draw.fraction(rest, source.held_out, "test_fraction")
     if not len(val):
         rest, val = draw.fraction(rest, source.val_fraction, "val_fraction")
+    if source.train_fraction < 1:
+        _, rest = draw.fraction(rest, source.train_fraction, "train_fraction")
     return SplitPositions(rest, val, test)
 
 

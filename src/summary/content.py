@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from src.summary.effects import Effect, Interaction
 from src.summary.images import ClassResult, Comparison, Mixup
 from src.summary.record import Confusion
+from src.summary.search import SearchSummary
 from src.sweep.statistics import Estimate
 
 FORMAT = 1
@@ -97,7 +98,7 @@ class CellRow:
     """One cell, as in `cells.csv`.
 
     Attributes:
-        status: finished, failed, interrupted, running, lost or not run.
+        status: finished, pruned, failed, interrupted, running, lost or not run.
         reason: why it did not finish.
         command: what runs it again by itself.
     """
@@ -144,6 +145,7 @@ class Summary:
         cells: all of them.
         more_seeds: the command that adds seeds, where there are few; else None.
         to_finish: the command that goes on with what is missing; None where nothing is.
+        search: that the cells are of; None where they are of a grid.
     """
 
     format: int
@@ -170,3 +172,4 @@ class Summary:
     cells: Sequence[CellRow]
     more_seeds: str | None
     to_finish: str | None
+    search: SearchSummary | None

@@ -14,10 +14,14 @@ from src.config import GROUPS, Config, is_scientific
 from src.summary.record import MEASURE, Record, Subject
 
 SEED = "seed"
+
+CONFIGURATION = "configuration"
+"""Of a search: which of its configurations a cell has, the default one or that of a trial."""
+
 SPLITS = ("dataset.fold", "dataset.split_seed")
 """Replicates that train and test on other images."""
 
-CHOICES = (*GROUPS, "experiment")
+CHOICES = (*GROUPS, "experiment", CONFIGURATION)
 """Keys whose values bring others along."""
 
 Levels = tuple[str, ...]

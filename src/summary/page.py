@@ -21,6 +21,9 @@ MAX_ROWS = 200
 
 MAX_INTERACTIONS = 5
 
+MAX_TRIALS = 15
+"""Of a search; `report.json` has all."""
+
 
 def page(summary: Summary, charts: Mapping[str, str]) -> str:
     """The report as HTML.
@@ -41,9 +44,11 @@ def page(summary: Summary, charts: Mapping[str, str]) -> str:
             standing=standing(summary.counts),
             charts={name: Markup(svg) for name, svg in charts.items()},  # noqa: S704  matplotlib escapes what is written
             learning=[Markup(svg) for name, svg in charts.items() if name.startswith("learning")],  # noqa: S704
+            searching=[Markup(svg) for name, svg in charts.items() if name.startswith("search")],  # noqa: S704
             cost=[Markup(svg) for name, svg in charts.items() if name.startswith("cost")],  # noqa: S704
             configurations=summary.configurations[:MAX_ROWS],
             cells=summary.cells[:MAX_ROWS],
+            trials=summary.search.best_first[:MAX_TRIALS] if summary.search else [],
             num_tested=sum(effect.p_holm is not None for effect in summary.effects),
             num_rivals=sum(configuration.tied is not None for configuration in summary.configurations),
             effects=shown_effects(summary.effects),
@@ -97,7 +102,7 @@ def _by_reason(cells: Sequence[CellRow]) -> list[tuple[str, str | None, list[Cel
     """The cells that did not finish: status, reason, and whom it befell."""
     found: dict[tuple[str, str | None], list[CellRow]] = {}
     for cell in cells:
-        if cell.status != "finished":
+        if cell.status not in ("finished", "pruned"):
             found.setdefault((cell.status, cell.reason), []).append(cell)
     return [(status, reason, befallen) for (status, reason), befallen in found.items()]
 

@@ -7,7 +7,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Status = Literal["finished", "failed", "interrupted", "running", "lost", "not run"]
+from src.search.record import SearchRecord
+
+Status = Literal["finished", "pruned", "failed", "interrupted", "running", "lost", "not run"]
 
 MEASURE = "test/accuracy"
 CHOSEN_BY = "best/val_accuracy"
@@ -66,7 +68,9 @@ class Subject:
         command: what ran the sweep, or None.
         created: when the sweep was planned first, in ISO 8601, or None.
         factors: the values of everything that varies, in the order in which they are to be shown.
-        cells: all of them, whatever became of them.
+        cells: all that are compared, whatever became of them.
+        search: of which they are, if any.
+        trials: the other cells of that search.
     """
 
     title: str
@@ -77,6 +81,8 @@ class Subject:
     created: str | None
     factors: Mapping[str, Sequence[str]]
     cells: Sequence[Record]
+    search: SearchRecord | None = None
+    trials: Sequence[Record] = ()
 
 
 @dataclass(frozen=True)

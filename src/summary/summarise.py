@@ -14,6 +14,7 @@ from src.summary.design import SEED, Design
 from src.summary.effects import CERTAIN, Grid, effects, from_best, interactions
 from src.summary.images import best_of, compared, mixups, worst_classes
 from src.summary.record import CHOSEN_BY, MEASURE, Artifacts, History, Record, Subject
+from src.summary.search import SearchSummary, sentences, summed_up
 from src.sweep.statistics import CONFIDENCE, estimate
 
 SHARED = (*GROUPS, "optimizer.lr", "epochs", "batch_size", "dataset.image_size", "precision")
@@ -38,7 +39,10 @@ def summarise(subject: Subject, design: Design, histories: Mapping[str, History]
     configurations = [configuration for _, configuration in ranked]
     grid = Grid(design.factors, design.configurations, design.values(), design.overlap)
     found, dependent = effects(grid), interactions(grid)
-    counts: Counter[str] = Counter(cell.status for cell in subject.cells)
+    cells = list({cell.id: cell for cell in (*subject.cells, *subject.trials)}.values())
+    counts: Counter[str] = Counter(cell.status for cell in cells)
+    search = _search(subject)
+    found_out = answer(question, configurations, found, dependent, best, Counter(cell.status for cell in subject.cells))
     return Summary(
         format=FORMAT,
         title=subject.title,
@@ -55,16 +59,24 @@ def summarise(subject: Subject, design: Design, histories: Mapping[str, History]
         overlap=design.overlap,
         counts=counts,
         question=question,
-        answer=answer(question, configurations, found, dependent, best, counts),
+        answer=[*(sentences(search) if search else ()), *found_out],
         configurations=configurations,
         effects=found,
         interactions=dependent,
         best=best,
         comparisons=compared(finished, artifacts),
-        cells=[_row(cell, seconds) for cell in subject.cells],
+        cells=[_row(cell, seconds) for cell in cells],
         more_seeds=_more_seeds(subject, design),
         to_finish=_to_finish(subject),
+        search=search,
     )
+
+
+def _search(subject: Subject) -> SearchSummary | None:
+    if subject.search is None:
+        return None
+    confirmed = any(cell.id in subject.search.confirmed for cell in subject.cells)
+    return summed_up(subject.search, confirmed)
 
 
 def _question(subject: Subject, design: Design) -> Question:
@@ -155,7 +167,7 @@ def _row(cell: Record, seconds: Mapping[str, float]) -> CellRow:
 
 def _more_seeds(subject: Subject, design: Design) -> str | None:
     seeds = design.replicates.get(SEED) or sorted({cell.params["seed"] for cell in subject.cells if cell.finished})
-    if subject.command is None or subject.sweep is None or not seeds or design.splits:
+    if subject.command is None or subject.sweep is None or not seeds or design.splits or subject.search:
         return None
     if len(seeds) >= commands.ENOUGH_SEEDS:
         return None
@@ -163,7 +175,7 @@ def _more_seeds(subject: Subject, design: Design) -> str | None:
 
 
 def _to_finish(subject: Subject) -> str | None:
-    missing = any(not cell.finished for cell in subject.cells)
+    missing = any(not cell.finished for cell in subject.cells) or (subject.search and not subject.search.complete)
     if not missing or subject.command is None or subject.sweep is None:
         return None
     return commands.to_finish(subject.command, subject.sweep)

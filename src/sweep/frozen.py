@@ -77,9 +77,7 @@ class FrozenPlan:
             sources=_digests(),
             data={_data_settings(cell): cell.fingerprint for cell in plan.cells},
             factors={key: [text.removeprefix(f"{key}=") for text in texts] for key, texts in plan.factors.items()},
-            cells=[
-                FrozenCell(**{name: _kept(cell, name) for name in FrozenCell.__annotations__}) for cell in plan.cells
-            ],
+            cells=[frozen_cell(cell) for cell in plan.cells],
         )
 
     @classmethod
@@ -134,6 +132,11 @@ def find(outputs_dir: Path, name: str) -> str:
         there = f"the latest are {', '.join(known[:-4:-1])}" if known else "there are none"
         raise ConfigError([f"resume = {name!r}: there is no such sweep in {folder_of(outputs_dir)}; {there}"])
     return name
+
+
+def frozen_cell(cell: "Cell") -> FrozenCell:
+    """What the plan keeps of `cell`."""
+    return FrozenCell(**{name: _kept(cell, name) for name in FrozenCell.__annotations__})
 
 
 def _kept(cell: "Cell", name: str) -> Any:

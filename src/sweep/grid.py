@@ -45,7 +45,7 @@ def arms_of(overrides: Sequence[Override], hydra: Sequence[str], config_name: st
     Raises:
         ConfigError: where a declared grid is none.
     """
-    asked = {key_of(texts[0]): texts for texts in map(_values, overrides)}
+    asked = {key_of(texts[0]): texts for texts in map(values_of, overrides)}
     _refuse_too_many(asked)
     declared: dict[Arm, list[Grid]] = {}
     arms = []
@@ -83,7 +83,7 @@ def _refuse_too_many(grid: Grid) -> None:
         raise ConfigError([f"the grid has {num_arms} combinations, more than {MAX_ARMS}: {sizes} values"])
 
 
-def _values(override: Override) -> list[str]:
+def values_of(override: Override) -> list[str]:
     """The override once for each value that it sweeps over.
 
     `++key` and `key` are the same: Hydra adds only what is missing, and the configuration misses nothing.
@@ -162,7 +162,7 @@ def _grid(where: str, declared: Any, problems: list[str]) -> Grid:
         text = f"{key}={value if isinstance(value, str) else Transformer.str(value)}"
         try:
             (override,) = parse([text])
-            values = _values(override)
+            values = values_of(override)
         except ConfigError as error:
             problems += [f"{where}: {problem}" for problem in error.problems]
             continue

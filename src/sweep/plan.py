@@ -45,26 +45,26 @@ def plan(overrides: Sequence[str], config_name: str = "config") -> Plan:
     hydra = [str(o.input_line) for o in by_key.values() if o.is_hydra_override()]
     arms = arms_of(task, hydra, config_name)
     factors = factors_of(arms)
-    if idle := list(_idle(factors)):
-        raise ConfigError(idle)
-    found = _composed(arms, factors, Composer(config_name, hydra))
-    _refuse_unwritable(next(iter(found.values())).config)
-    fingerprints = _prepared_data([c.config for c in found.values()])
+    if problems := list(idle(factors)):
+        raise ConfigError(problems)
+    found = composed_arms(arms, factors, Composer(config_name, hydra))
+    refuse_unwritable(next(iter(found.values())).config)
+    fingerprints = prepared_data([c.config for c in found.values()])
     cells: dict[str, Cell] = {}
     for arm, composed in found.items():
-        fingerprint = fingerprints[_source(composed.config)]
-        cell = Cell.of(composed, _reproducing(arm, hydra), fingerprint, _varied(arm, factors))
+        fingerprint = fingerprints[source_of(composed.config)]
+        cell = Cell.of(composed, reproducing(arm, hydra), fingerprint, _varied(arm, factors))
         cells.setdefault(cell.id, cell)
     return Plan(factors, tuple(cells.values()), len(arms) - len(cells))
 
 
-def _reproducing(arm: Arm, hydra: Sequence[str]) -> list[str]:
+def reproducing(arm: Arm, hydra: Sequence[str]) -> list[str]:
     """The command line that makes a cell by itself, which is told nothing of how a sweep is run."""
     where = [text for text in hydra if key_of(text) == SEARCHPATH]
     return where + [text for text in arm if key_of(text) not in SWEEP_KEYS]
 
 
-def _idle(factors: Iterable[str]) -> Iterator[str]:
+def idle(factors: Iterable[str]) -> Iterator[str]:
     """Why some keys cannot be swept."""
     for key in factors:
         if key in SWEEP_KEYS:
@@ -73,7 +73,12 @@ def _idle(factors: Iterable[str]) -> Iterator[str]:
             yield f"{key}: cannot be swept; its values would give the same cell"
 
 
-def _composed(arms: Sequence[Arm], factors: Container[str], composer: Composer) -> dict[Arm, Composed]:
+def composed_arms(arms: Sequence[Arm], factors: Container[str], composer: Composer) -> dict[Arm, Composed]:
+    """The configuration of each arm.
+
+    Raises:
+        ConfigError: with every mistake in any arm, naming the arm.
+    """
     found: dict[Arm, Composed] = {}
     problems: dict[str, list[str]] = {}
     with terminal.planning(len(arms)) as arm_over:
@@ -93,7 +98,12 @@ def _composed(arms: Sequence[Arm], factors: Container[str], composer: Composer) 
     return found
 
 
-def _refuse_unwritable(config: Config) -> None:
+def refuse_unwritable(config: Config) -> None:
+    """Refuse an `outputs_dir` that nothing can be written to.
+
+    Raises:
+        ConfigError: where that is so, and something is to be written.
+    """
     if not config.dry_run and (problem := folder_problem("outputs_dir", config.outputs_dir)):
         raise ConfigError([problem])
 
@@ -113,15 +123,15 @@ def _with_arms(problem: str, arms: Sequence[str], num_arms: int) -> str:
 Source = tuple[Part, Path]
 
 
-def _source(config: Config) -> Source:
+def source_of(config: Config) -> Source:
     """The data set, however it is split, and where it is."""
     return config.dataset.model_copy(update=UNSPLIT), config.data_dir
 
 
-def _prepared_data(configs: Sequence[Config]) -> dict[Source, str]:
+def prepared_data(configs: Sequence[Config]) -> dict[Source, str]:
     """The fingerprint of every data set, with its files in place before any cell starts."""
     fingerprints = {}
-    for dataset, data_dir in dict.fromkeys(map(_source, configs)):
+    for dataset, data_dir in dict.fromkeys(map(source_of, configs)):
         source: Dataset = dataset.build(data_dir)
         try:
             source.prepare()

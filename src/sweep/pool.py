@@ -7,7 +7,7 @@ is taken by the next cell at once.
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -52,15 +52,16 @@ class Pool:
         self.noted: str | None = None
         self.claim: Claim | None = None
 
-    def run(self, folders: Sequence[Path]) -> list[Result]:
+    def run(self, folders: Iterable[Path]) -> list[Result]:
         """Run the cells that are frozen in `folders`. Returns their outcomes, in the order in which they came.
+
+        The next one is asked for when a slot is free: what it is may depend on what became of those before.
 
         Raises:
             KeyboardInterrupt: where the user, or the machine, asked to stop, once and for all it is over.
             SupersededError: where another process has taken the sweep over.
         """
-        waiting = deque(folders)
-        self.claim = Claim.standing(folders[0].parent) if folders else None
+        waiting = iter(folders)
         with Interrupt.on_signals() as interrupt, waking() as woken:
             try:
                 while not interrupt.requested:
@@ -80,15 +81,16 @@ class Pool:
                     attempt.kill()
         raise KeyboardInterrupt
 
-    def _start_some(self, waiting: deque[Path]) -> bool:
+    def _start_some(self, waiting: Iterator[Path]) -> bool:
         """Give every free slot a cell. Returns whether any is running."""
-        while self.free and waiting and not self.given_up:
-            self._start(waiting.popleft(), self.free.popleft())
+        while self.free and not self.given_up and (folder := next(waiting, None)):
+            self._start(folder, self.free.popleft())
         return bool(self.running)
 
     def _start(self, folder: Path, slot: Slot) -> None:
         cell = Cell.thaw(folder)
         assert cell is not None
+        self.claim = self.claim or Claim.standing(folder.parent)
         Result.remove(folder)
         self.board.started(cell, slot.name)
         server.start()

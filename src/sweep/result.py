@@ -9,17 +9,18 @@ from src.files import DiskError, write_first, write_text
 
 RESULT_FILE = "result.json"
 
-Status = Literal["finished", "failed", "interrupted"]
+Status = Literal["finished", "pruned", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A cell's outcome. The numbers are those of a finished cell.
+    """A cell's outcome. The numbers are those of a finished cell; a pruned one was not tested.
 
     Attributes:
-        status: interrupted: it was asked to stop, and can be gone on with.
-        reason: why it failed or was interrupted, else None.
+        status: pruned: a search gave it up; interrupted: it was asked to stop, and can be gone on with.
+        reason: why it was pruned, failed or was interrupted, else None.
         run_id: MLflow's.
+        num_epochs: that it trained.
         seconds: of training and validation, all epochs.
     """
 
@@ -36,10 +37,16 @@ class Result:
     test_accuracy_high: float = float("nan")
     num_parameters: int = 0
     seconds: float = float("nan")
+    num_epochs: int = 0
 
     @property
     def finished(self) -> bool:
         return self.status == "finished"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self.status in ("finished", "pruned")
 
     def save(self, folder: Path) -> None:
         """Leave the outcome in the cell's folder.
@@ -48,12 +55,12 @@ class Result:
         is often why it did not, and whoever writes down how a cell ended has other cells to look after.
 
         Raises:
-            DiskError: where the disk does not take the outcome of a finished cell.
+            DiskError: where the disk does not take the outcome of a cell that is over.
         """
         try:
             write_text(folder / RESULT_FILE, json.dumps(asdict(self), indent=2))
         except DiskError:
-            if self.finished:
+            if self.over:
                 raise
 
     def save_first(self, folder: Path) -> bool:

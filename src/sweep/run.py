@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from src import terminal
 from src.command_line import typed
 from src.compose import unique_id
+from src.config import Config
 from src.files import DiskError, disk_trouble, locked
 from src.fit import checkpoint
 from src.interrupt import Interrupt
@@ -20,7 +21,7 @@ from src.problems import ConfigError
 from src.report import Report, write_report
 from src.sweep import frozen
 from src.sweep.cell import Cell, SweepContext
-from src.sweep.claim import Claim
+from src.sweep.claim import Claim, SupersededError
 from src.sweep.estimate import estimate
 from src.sweep.frozen import FrozenPlan
 from src.sweep.plan import Plan
@@ -47,7 +48,7 @@ def dry_run(plan: Plan, num_slots: int) -> None:
         ConfigError: as `run_sweep` would.
     """
     config = plan.cells[0].config
-    folder, _ = _frozen(plan)
+    folder, _ = frozen_plan(plan, config)
     standings = {cell.id: Standing.of(folder / cell.id) for cell in plan.cells}
     states = {cell: str(standing) for cell, standing in standings.items()}
     if config.reuse and (store := existing_store(config)):
@@ -67,22 +68,50 @@ def run_sweep(plan: Plan, launch: Launch) -> int:
         SupersededError: where another process, which could not know of this one, has taken the sweep over.
     """
     config = plan.cells[0].config  # what is read from it is the same for all: it cannot be swept
-    folder, planned = _frozen(plan)
-    sweep_id = planned.sweep
-    terminal.show_plan(sweep_id, plan)
+    folder, planned = frozen_plan(plan, config)
+    terminal.show_plan(planned.sweep, plan)
+
+    def work(sweep: Sweep, interrupt: Interrupt) -> None:
+        sweep.take_stock(reuse=config.reuse)
+        sweep.run(launch, interrupt)
+
+    return conducted(config, plan.cells, folder, planned, work)
+
+
+def conducted(
+    config: Config,
+    cells: Sequence[Cell],
+    folder: Path,
+    planned: FrozenPlan,
+    work: Callable[["Sweep", Interrupt], object],
+) -> int:
+    """Let `work` run cells, record the sweep, and sum it up, however that ended. Returns the exit code.
+
+    Args:
+        config: of any cell; what is read from it is the same for all.
+        cells: that are to finish; `work` may add to them.
+        folder: the sweep's.
+        planned: what is written there of the plan.
+        work: what runs the cells, and raises KeyboardInterrupt where somebody asked to stop.
+
+    Raises:
+        ConfigError: where another process runs the sweep, or its store cannot be opened.
+        SupersededError: where another process, which could not know of this one, has taken the sweep over.
+    """
     store = reach(config)
-    with _alone(folder) as claim, Interrupt.on_signals() as interrupt:
+    with alone(folder) as claim, Interrupt.on_signals() as interrupt:
         planned.save(folder)
-        sweep = Sweep(plan.cells, folder, runs.begin(claim, planned, config.tracking), store)
+        sweep = Sweep(list(cells), folder, runs.begin(claim, planned, config.tracking), store)
         sweep.deliver()
         status = "FAILED"
         try:
-            sweep.take_stock(reuse=config.reuse)
             try:
-                sweep.run(launch, interrupt)
-                status = "FINISHED" if sweep.all_finished else "FAILED"
+                work(sweep, interrupt)
+                status = "FINISHED" if sweep.all_over else "FAILED"
             except KeyboardInterrupt:
                 status = "KILLED"
+            except SupersededError:
+                raise
             except Exception as error:  # the launcher gave up, as joblib's does when a worker dies
                 terminal.show_error(_in_words(error, folder))
             sweep.close(interrupted=status == "KILLED")
@@ -92,11 +121,11 @@ def run_sweep(plan: Plan, launch: Launch) -> int:
                 sweep.journal.end(status)
             sweep.deliver()
     terminal.show_results(sweep.results)
-    terminal.show_unfinished(sweep.num_missing, sweep.num_failed, sweep_id)
+    terminal.show_unfinished(sweep.num_missing, sweep.num_failed, planned.sweep)
     if written is not None:
         terminal.show_answer(written.summary.answer, written.page)
     if not show_kept(folder, config):
-        show_runs(config, sweep_id)
+        show_runs(config, planned.sweep)
     return interrupt.exit_code if status == "KILLED" else 0 if status == "FINISHED" else SOME_FAILED
 
 
@@ -105,13 +134,13 @@ class Sweep:
     """The cells that are asked for, and what has become of them.
 
     Attributes:
-        cells: in the order of the plan.
+        cells: in the order of the plan; a search finds them on the way.
         folder: the sweep's own; each cell has one in it, named by its id.
         journal: of its own run.
         store: where it is recorded, or None where its records stay in the folder for now.
     """
 
-    cells: tuple[Cell, ...]
+    cells: list[Cell]
     folder: Path
     journal: Journal
     store: Store | None
@@ -123,8 +152,8 @@ class Sweep:
         return [result for result in found if result is not None]
 
     @property
-    def all_finished(self) -> bool:
-        return sum(result.finished for result in self.results) == len(self.cells)
+    def all_over(self) -> bool:
+        return sum(result.over for result in self.results) == len(self.cells)
 
     @property
     def num_failed(self) -> int:
@@ -133,7 +162,7 @@ class Sweep:
     @property
     def num_missing(self) -> int:
         """How many cells were not run, or interrupted."""
-        return len(self.cells) - self.num_failed - sum(result.finished for result in self.results)
+        return len(self.cells) - self.num_failed - sum(result.over for result in self.results)
 
     def take_stock(self, *, reuse: bool) -> None:
         """Look what is there of the cells, and say so; with `reuse` also in all other sweeps."""
@@ -156,10 +185,10 @@ class Sweep:
         while waiting := self._waiting(attempts):
             if interrupt.requested:
                 raise KeyboardInterrupt
-            launch(self._jobs(waiting))
+            launch(self.jobs(waiting))
             ended = [cell.id for cell in waiting if Result.of(self.folder / cell.id) is not None]
             attempts.update(ended)
-            given_up = any(not r.finished and attempts[r.cell] > config.retries for r in self.results)
+            given_up = any(not r.over and attempts[r.cell] > config.retries for r in self.results)
             if not ended or (given_up and config.on_failure == "stop"):
                 return
 
@@ -170,10 +199,10 @@ class Sweep:
             cell
             for cell in self.cells
             if (outcome := outcomes.get(cell.id)) is None
-            or (not outcome.finished and attempts[cell.id] <= cell.config.retries)
+            or (not outcome.over and attempts[cell.id] <= cell.config.retries)
         ]
 
-    def _jobs(self, waiting: Sequence[Cell]) -> list[list[str]]:
+    def jobs(self, waiting: Sequence[Cell]) -> list[list[str]]:
         """The jobs of these cells, each frozen into its folder."""
         positions = {cell.id: position for position, cell in enumerate(self.cells, start=1)}
         jobs = []
@@ -230,9 +259,12 @@ def _in_words(error: Exception, folder: Path) -> str:
     return str(trouble) if trouble else "".join(traceback.format_exception(error)).rstrip()
 
 
-def _frozen(plan: Plan) -> tuple[Path, FrozenPlan]:
-    """The sweep's folder, and what is to be written there of the plan; of a new sweep, or the one that it resumes."""
-    config = plan.cells[0].config
+def frozen_plan(plan: Plan, config: Config) -> tuple[Path, FrozenPlan]:
+    """The sweep's folder, and what is to be written there of the plan; of a new sweep, or the one that it resumes.
+
+    Raises:
+        ConfigError: where a sweep is to be resumed that is not there, or rests on what has changed.
+    """
     if config.resume is None:
         planned = FrozenPlan.of(plan, unique_id(), typed())
         return frozen.folder_of(config.outputs_dir) / planned.sweep, planned
@@ -261,7 +293,7 @@ def _resumed(earlier: FrozenPlan, now: FrozenPlan, *, anyway: bool) -> FrozenPla
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[Claim]:
+def alone(folder: Path) -> Iterator[Claim]:
     """Nobody else runs the sweep of `folder` as long as the block; or, where it has no locks, as the claim holds."""
     with ExitStack() as stack:
         try:

@@ -15,6 +15,9 @@ from src.summary.record import MEASURE, Record, Status
 from src.sweep.frozen import FrozenCell
 from src.sweep.result import Result
 
+PRUNED = "pruned"
+"""The tag of a run that a search gave up: after how many epochs."""
+
 ENDED: Mapping[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
 
 
@@ -25,7 +28,7 @@ def planned(cell: FrozenCell, factors: Iterable[str], result: Result | None, run
     if result:
         status, reason = result.status, result.reason
     elif run:
-        status, reason = ENDED.get(run.info.status, "running"), run.data.tags.get("reason")
+        status, reason = _status(run), run.data.tags.get("reason")
     if status == "finished" and (run is None or MEASURE not in run.data.metrics):
         status, reason = "lost", f"its run {result.run_id if result else ''} is not in the store any more"
     return Record(
@@ -52,7 +55,7 @@ def found(run: Run, levels: Mapping[str, str]) -> Record:
         id=run.data.tags["cell"],
         name=" ".join(f"{key}={value}" for key, value in levels.items()) or run.info.run_name,
         levels=levels,
-        status=ENDED.get(run.info.status, "running"),
+        status=_status(run),
         reason=run.data.tags.get("reason"),
         run_id=run.info.run_id,
         command=commands.of_params(params, _defaults(tuple(choices.items()))),
@@ -62,6 +65,11 @@ def found(run: Run, levels: Mapping[str, str]) -> Record:
         metrics=run.data.metrics,
         num_images=_num_images(run),
     )
+
+
+def _status(run: Run) -> Status:
+    """How a run ended, as far as the store knows."""
+    return "pruned" if PRUNED in run.data.tags else ENDED.get(run.info.status, "running")
 
 
 def _at(raw: Mapping[str, Any], choices: Mapping[str, str], key: str) -> str:

@@ -8,8 +8,10 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from src.problems import near
-from src.summary.design import SEED, SPLITS, in_order, varying
+from src.search.record import SearchRecord
+from src.summary.design import CONFIGURATION, SEED, SPLITS, in_order, varying
 from src.summary.record import ReportError, Subject
+from src.summary.search import compared, trials_of
 from src.sweep.frozen import FrozenPlan
 from src.sweep.result import Result
 from src.tracking import cells as one
@@ -42,7 +44,10 @@ def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Plac
         begun |= {run.data.tags["cell"]: run for run in _by_id(store, elsewhere).values()}
     kept = {cell.id: journal for cell in plan.cells if (journal := Journal(folder / cell.id)).num_pending or not store}
     begun |= {cell: found for cell, journal in kept.items() if (found := journaled.run(journal))}
-    cells = [one.planned(cell, plan.factors, results[cell.id], begun.get(cell.id)) for cell in plan.cells]
+    every = [one.planned(cell, plan.factors, results[cell.id], begun.get(cell.id)) for cell in plan.cells]
+    search = SearchRecord.of(folder)
+    cells = compared(every, search) if search else every
+    said = dict.fromkeys(plan.factors, ()) if search else plan.factors
     return (
         Subject(
             title=_title(plan.factors),
@@ -53,9 +58,11 @@ def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Plac
             created=plan.created,
             factors={
                 key: list(dict.fromkeys([*values, *(cell.levels[key] for cell in cells)]))
-                for key, values in plan.factors.items()
+                for key, values in said.items()
             },
             cells=cells,
+            search=search,
+            trials=trials_of(every, search) if search else (),
         ),
         _places(begun.values()) | {begun[cell].info.run_id: journal for cell, journal in kept.items() if cell in begun},
     )
@@ -118,7 +125,7 @@ def find_store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
 def _title(factors: Iterable[str]) -> str:
     """What is compared, in words."""
     varied = list(factors)
-    settings = [key for key in varied if key not in (SEED, *SPLITS)]
+    settings = [key for key in varied if key not in (CONFIGURATION, SEED, *SPLITS)]
     return " \N{MULTIPLICATION SIGN} ".join(settings or varied) or "one cell"
 
 

@@ -19,12 +19,13 @@ from src.config import SWEEP_KEYS
 from src.dataset import Dataset, Images, Splits
 from src.fit.epoch import Epoch
 from src.fit.evaluate import Evaluation
-from src.interrupt import Interrupted
+from src.interrupt import Interrupted, Pruned
 from src.model.summary import Layer
 from src.summary.commands import of_cell
 from src.sweep.cell import Cell
 from src.sweep.claim import Claim
 from src.tracking import figures, tables
+from src.tracking.cells import PRUNED
 from src.tracking.courier import Courier
 from src.tracking.delivery import MODEL
 from src.tracking.environment import environment, origin
@@ -199,9 +200,12 @@ def open_run(cell: Cell, claim: Claim, tell: Callable[[str], object]) -> Iterato
         yield run
         status = "FINISHED"
     except BaseException as error:
-        if isinstance(error, Interrupted | KeyboardInterrupt):
+        if isinstance(error, Interrupted | Pruned | KeyboardInterrupt):
             status = "KILLED"
         reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, Pruned):
+            reason = str(error)
+            journal.tags({PRUNED: str(len(error.epochs))})
         raise
     finally:
         try:

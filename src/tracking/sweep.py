@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from mlflow.entities import Run
 
 from src.config import Tracking
+from src.summary.design import CONFIGURATION
 from src.sweep.claim import Claim
 from src.sweep.frozen import FrozenPlan
 from src.sweep.result import Result
@@ -22,9 +23,10 @@ def begin(claim: Claim, plan: FrozenPlan, tracking: Tracking) -> Journal:
     """
     journal = Journal(claim.folder, claim.check)
     tags = {"kind": "sweep", "sweep": plan.sweep, **origin()}
-    name = f"sweep of {' x '.join(plan.factors) or 'one cell'}"
-    journal.begin(name, tags, tracking, nested=False)
-    journal.params({key: ", ".join(values) for key, values in plan.factors.items()})
+    varied = {key: ", ".join(values) for key, values in plan.factors.items() if values}
+    kind = "search" if CONFIGURATION in plan.factors else "sweep"
+    journal.begin(f"{kind} of {' x '.join(varied) or 'one cell'}", tags, tracking, nested=False)
+    journal.params(varied)
     return journal
 
 

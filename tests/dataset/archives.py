@@ -24,6 +24,7 @@ SETTINGS = {
     "fold": 0,
     "split_seed": 0,
     "memory_budget_mb": 100,
+    "train_fraction": 1.0,
     "num_workers": 0,
     "on_bad_image": "error",
     "max_images": 1000,

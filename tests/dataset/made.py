@@ -55,6 +55,7 @@ def made(tmp_path, **settings):
         "fold": 0,
         "split_seed": 0,
         "memory_budget_mb": 100,
+        "train_fraction": 1.0,
         "num_workers": 0,
     }
     return Made(tmp_path, **{**defaults, **settings})

@@ -81,3 +81,23 @@ def test_a_class_too_small_for_the_folds_is_named(tmp_path):
 def test_a_fraction_too_small_for_the_classes_is_refused_by_its_key(tmp_path):
     with pytest.raises(DataError, match=r"dataset\.val_fraction = 0\.01: cannot split the 80 images"):
         splits(tmp_path, val_fraction=0.01)
+
+
+def test_a_fraction_of_the_training_images_leaves_validation_and_test_as_they_are(tmp_path):
+    whole, part = splits(tmp_path), splits(tmp_path, train_fraction=0.5)
+    assert (part.val.tolist(), part.test.tolist()) == (whole.val.tolist(), whole.test.tolist())
+    assert counts(part.train) == [15, 9, 6]
+    assert set(part.train) < set(whole.train)
+
+
+def test_another_split_seed_draws_another_fraction_where_the_source_splits_itself(tmp_path):
+    roles = ([Role.TRAIN] * 3 + [Role.VAL] + [Role.TEST]) * 20
+    first, again, other = (
+        splits(tmp_path, roles=roles, train_fraction=0.5, split_seed=seed).train.tolist() for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_a_fraction_without_images_of_every_class_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"dataset.train_fraction = 0.01: cannot split the 60 images"):
+        splits(tmp_path, train_fraction=0.01)

@@ -205,7 +205,10 @@ def test_any_value_of_any_key_of_any_choice_is_accepted_or_refused(group, data, 
             ["-m", "hydra/sweeper=nope"],
             "hydra/sweeper=nope: there is no such choice. Choices of hydra/sweeper: basic, ",
         ),
-        (["-m", "hydra/sweeper=basic"], "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid has planned"),
+        (
+            ["-m", "hydra/sweeper=basic"],
+            "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid or optuna has planned",
+        ),
         (["-m", "hydra.job.name=[1]", "epochs=0"], "epochs = 0: must be greater than 0"),
         (["-m", "~optimizer.nope"], "~optimizer.nope: Could not delete from config."),
         (["-m", "--config-name", "nope"], "Cannot find primary config 'nope'"),
@@ -261,7 +264,10 @@ def sweep(arguments):
     ("arguments", "text"),
     [
         (["-m", "hydra.launcher=null"], "hydra.launcher = None: a sweep needs one"),
-        (["-m", "hydra/sweeper=basic"], "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid has planned"),
+        (
+            ["-m", "hydra/sweeper=basic"],
+            "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid or optuna has planned",
+        ),
         (["-m", "seed=range(1000000000)"], "has 1000000000 values, more than the 100000 combinations"),
         (["-m", "outputs_dir=/dev/null"], "outputs_dir = '/dev/null': /dev/null is a file"),
         (["hydra.run.dir=/dev/null"], "hydra.run.dir = '/dev/null': /dev/null is a file"),

@@ -114,7 +114,10 @@ def test_what_hydra_says_of_a_job_holds_for_the_folder_of_each_cell(launcher, tm
     ("override", "message"),
     [
         ("hydra.launcher.slots=0", "hydra.launcher.slots = 0: must be greater than 0"),
-        ("hydra/sweeper=basic", "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid has planned"),
+        (
+            "hydra/sweeper=basic",
+            "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid or optuna has planned",
+        ),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_runs(command_line, tmp_path, override, message):

@@ -11,6 +11,7 @@ from src.summary.charts.cost import COSTS, against
 from src.summary.charts.effects import forest
 from src.summary.charts.frame import SERIES, standalone
 from src.summary.charts.learning import learning
+from src.summary.charts.search import front, history, importances
 from src.summary.content import MAX_CLASSES, Summary
 from src.summary.effects import shown_effects
 from src.summary.record import History
@@ -27,6 +28,10 @@ def charts(summary: Summary, histories: Mapping[str, History]) -> dict[str, str]
         for measure in ("val_accuracy", "train_loss"):
             drawn[f"learning_{re.sub(r'[^A-Za-z0-9.]', '-', factor)}_{measure}"] = learning(factor, by_value, measure)
     drawn |= _costs(summary)
+    if summary.search:
+        found = {"search_history": history(summary.search), "search_importances": importances(summary.search)}
+        found["search_front"] = front(summary.search)
+        drawn |= {name: svg for name, svg in found.items() if svg}
     if summary.best and summary.best.confusion and len(summary.best.confusion.class_names) > MAX_CLASSES:
         drawn["confusion"] = confusion(summary.best.confusion)
     return drawn

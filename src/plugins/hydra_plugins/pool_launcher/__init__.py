@@ -4,7 +4,8 @@ Hydra imports this module at every start, also for `--help`, so that what takes 
 """
 
 import importlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,19 +59,34 @@ class PoolLauncher(Launcher):
         Raises:
             KeyboardInterrupt: where somebody asked to stop, when all of the cells have.
         """
+        folders = [_folder(overrides) for overrides in job_overrides]
+        results = self.run_cells(folders, len(folders))
+        overrides = {folder.name: texts for folder, texts in zip(folders, job_overrides, strict=True)}
+        return [self._job_return(result, overrides[result.cell]) for result in results]
+
+    def run_cells(self, folders: Iterable[Path], num_cells: int) -> "list[Result]":
+        """Run the cells that are frozen in `folders`, of which the next is asked for when there is a slot for it.
+
+        Args:
+            folders: of the cells.
+            num_cells: how many these are, as far as is known.
+
+        Raises:
+            KeyboardInterrupt: as `launch`.
+        """
         from src.live import board
         from src.sweep.cell import Cell
         from src.sweep.pool import Pool
         from src.sweep.slots import slots
 
-        folders = [_folder(overrides) for overrides in job_overrides]
-        first = Cell.thaw(folders[0])
+        coming = iter(folders)
+        if (folder := next(coming, None)) is None:
+            return []
+        first = Cell.thaw(folder)
         assert first is not None
-        with board(len(folders)) as shown:
+        with board(num_cells) as shown:
             pool = Pool(slots(self.checked, first.config.device), self._hydra_job, shown, when_idle=_prepare_report)
-            results = pool.run(folders)
-        overrides = {folder.name: texts for folder, texts in zip(folders, job_overrides, strict=True)}
-        return [self._job_return(result, overrides[result.cell]) for result in results]
+            return pool.run(itertools.chain([folder], coming))
 
     def _hydra_job(self, folder: Path) -> "HydraJob":
         """Hydra's configuration of a job, for the cell in `folder`."""
@@ -106,8 +122,8 @@ def _folder(overrides: Sequence[str]) -> Path:
         refuse(
             ConfigError(
                 [
-                    "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid has planned, and none is in "
-                    f"{folder}; hydra/launcher=basic runs those of other sweepers"
+                    "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid or optuna has planned, and none "
+                    f"is in {folder}; hydra/launcher=basic runs those of other sweepers"
                 ]
             )
         )

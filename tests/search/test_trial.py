@@ -1,0 +1,138 @@
+"""What a trial's own process does, and what it does when the search is away."""
+
+import json
+
+import pytest
+
+from src.fit.epoch import Epoch
+from src.interrupt import Pruned
+from src.search.study import JOURNAL, Memory
+from src.search.trial import NoJudge, judge_of
+from src.sweep.result import Result
+from tests.search.made import LR, Died, Process, learn, near_a_tenth
+
+optuna = pytest.importorskip("optuna")
+
+
+def epochs(*accuracies):
+    return [Epoch(n, 1.0, a, 0.0, 1 - a, a, 0.1, 0.5, n) for n, a in enumerate(accuracies, start=1)]
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """The folder of the fifth trial of a search, whose process has died before it began."""
+
+    def fifth(*overrides):
+        process = Process(tmp_path / "search", LR, "hydra.sweeper.confirm_seeds=0", *overrides)
+
+        def work(folder):
+            if json.loads((folder / "trial.json").read_text())["number"] == 4:
+                raise Died
+            learn(folder, near_a_tenth)
+
+        _, launcher = process.run(work=work)
+        return process.folder / launcher.handed[-1]
+
+    return fifth
+
+
+def memory(folder):
+    return Memory(folder.parent, None, ["maximize"]).study.trials
+
+
+def test_a_cell_that_is_no_trial_is_judged_by_nobody(tmp_path):
+    judge = judge_of(tmp_path, print)
+    assert isinstance(judge, NoJudge)
+    judge.report(epochs(0.1))
+    judge.diverged(None, ValueError())
+    judge.tell(Result("cell", "name", "finished"))
+    assert not judge.hopeless()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_epochs_are_reported_once_however_often_they_are_told(begun):
+    folder = begun()
+    judge_of(folder, print).report(epochs(0.1, 0.2))
+    judge_of(folder, print).report(epochs(0.1, 0.2, 0.3))  # another attempt goes on
+    assert memory(folder)[4].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
+
+
+def test_a_trial_below_the_others_is_hopeless_and_one_above_is_not(begun):
+    folder = begun("hydra.sweeper.pruner.n_startup_trials=3", "hydra.sweeper.pruner.n_warmup_epochs=1")
+    judge = judge_of(folder, print)
+    judge.report(epochs(0.0))
+    assert not judge.hopeless()  # warms up
+    judge.report(epochs(0.0, 0.0))
+    assert judge.hopeless()
+    judge.report(epochs(0.0, 0.0, 1.0))
+    assert not judge.hopeless()
+
+
+def test_the_loss_is_judged_where_that_is_the_objective(begun):
+    folder = begun("hydra.sweeper.objectives=[val/loss]", "hydra.sweeper.pruner.n_startup_trials=3")
+    judge = judge_of(folder, print)
+    judge.report(epochs(0.0, 0.0))
+    assert memory_of_loss(folder)[4].intermediate_values == {1: 1.0, 2: 1.0}
+    assert judge.hopeless()
+
+
+def memory_of_loss(folder):
+    return Memory(folder.parent, None, ["minimize"]).study.trials
+
+
+@pytest.mark.parametrize(
+    ("result", "state", "values"),
+    [
+        (Result("cell", "name", "finished", val_accuracy=0.7, num_epochs=8), "COMPLETE", [0.7]),
+        (Result("cell", "name", "pruned", val_accuracy=0.7, num_epochs=2), "PRUNED", None),
+        (Result("cell", "name", "interrupted"), "RUNNING", None),
+        (Result("cell", "name", "failed"), "RUNNING", None),  # who asked for it may have it tried again
+    ],
+)
+def test_a_trial_tells_how_it_ended_itself(begun, result, state, values):
+    folder = begun()
+    judge_of(folder, print).tell(result)
+    judge_of(folder, print).tell(result)  # nor does it matter that it is told twice
+    trial = memory(folder)[4]
+    assert (trial.state.name, trial.values) == (state, values)
+    if result.over:
+        assert trial.user_attrs["epochs"] == result.num_epochs
+
+
+def test_divergence_prunes_a_trial_with_the_reason(begun):
+    folder = begun()
+
+    class Past:
+        epochs = ()
+
+        class watch:  # noqa: N801
+            best = None
+
+    with pytest.raises(Pruned, match=r"pruned: the loss is nan"):
+        judge_of(folder, print).diverged(Past, ArithmeticError("the loss is nan"))
+
+
+@pytest.mark.parametrize("away", ["gone", "damaged"])
+def test_a_search_that_is_away_costs_no_trial_and_is_told_of(begun, away):
+    folder, notes = begun(), []
+    journal = folder.parent / JOURNAL
+    if away == "gone":
+        journal.unlink()
+    else:
+        journal.write_text("no journal\nof anything\n")
+    judge = judge_of(folder, notes.append)
+    judge.report(epochs(0.0, 0.0))
+    assert not judge.hopeless()
+    judge.tell(Result("cell", "name", "finished", val_accuracy=0.5))
+    assert all(note.startswith("the search cannot be reached, and its trials go on unjudged: ") for note in notes)
+    assert notes
+
+
+def test_a_search_in_a_database_goes_on_there(tmp_path):
+    where = f"hydra.sweeper.storage=sqlite:///{tmp_path / 'search.db'}"
+    process = Process(tmp_path / "search", LR, "hydra.sweeper.confirm_seeds=0", where)
+    process.run("hydra.sweeper.n_trials=3")
+    record, launcher = process.run("hydra.sweeper.n_trials=5")
+    assert [trial.state for trial in record.trials] == ["finished"] * 5
+    assert len(launcher.handed) == 2
+    assert not (process.folder / JOURNAL).exists()
