@@ -21,6 +21,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from src.bases import failure
 from src.overrides import SEARCHPATH, Asked, loader
 
+OURS = ("pool", "slurm")
+"""Launchers that run frozen cells."""
+
 COMPLETION = re.compile(r"(install|uninstall|query)=(bash|fish|zsh)")
 
 
@@ -113,10 +116,11 @@ def _act(cfg: DictConfig, mode: RunMode, folder: str) -> None:
                 raise HydraException(f"hydra.{kind} = None: a sweep needs one; hydra/{kind}=... chooses it")
             Plugins.instance()._instantiate(cfg.hydra[kind])
         choices = cfg.hydra.runtime.choices
-        if choices["hydra/launcher"] == "pool" and choices["hydra/sweeper"] != "grid":
+        launcher = choices["hydra/launcher"]
+        if launcher in OURS and choices["hydra/sweeper"] != "grid":
             raise HydraException(
-                "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid has planned; hydra/launcher=basic "
-                "runs those of other sweepers"
+                f"hydra/launcher = {launcher!r}: runs the cells that hydra/sweeper=grid has planned; "
+                "hydra/launcher=basic runs those of other sweepers"
             )
 
 

@@ -1,0 +1,44 @@
+"""A Hydra launcher for clusters: the cells of a sweep are the tasks of one SLURM job array.
+
+Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.sweep.launcher import CellLauncher
+
+if TYPE_CHECKING:
+    from src.sweep.result import Result
+
+
+class SlurmLauncher(CellLauncher):
+    """Hydra's side of SLURM; `src.sweep.engines.slurm` puts the cells into its queue."""
+
+    def check(self) -> None:
+        """Ask SLURM too, which knows its partitions and what their nodes have."""
+        from src.sweep.engines.slurm import queue
+        from src.sweep.engines.slurm.options import SlurmOptions
+
+        self.checked = SlurmOptions.checked(self.options)
+        queue.check(self.checked.flags)
+
+    def num_slots(self, device: str) -> int:
+        """At least; SLURM runs as many as there is room for where `array_parallelism` does not say."""
+        return self.checked.array_parallelism or 1
+
+    def run(self, folders: Sequence[Path]) -> "list[Result]":
+        from src import terminal
+        from src.live import board
+        from src.sweep.engines.slurm.engine import Slurm
+        from src.sweep.engines.slurm.queue import SlurmError
+        from src.sweep.remote import Remote
+
+        with board(len(folders)) as shown:
+            remote = Remote(Slurm(self.checked), self.hydra_job, shown, latency_s=self.checked.latency_s)
+            try:
+                return remote.run(folders)
+            except SlurmError as error:
+                terminal.show_error(f"SLURM did not take the cells: {error}")
+                return remote.results
