@@ -119,7 +119,7 @@ def jobs(names: Sequence[str]) -> list[Job]:
 
 
 def accounted(job: Job) -> Job:
-    """A job that `squeue` has forgotten, as SLURM's accounting tells of it; without accounting, in the state UNKNOWN."""
+    """A job that `squeue` has forgotten, as SLURM's accounting tells of it; without any, in the state UNKNOWN."""
     state, status = "UNKNOWN", 0
     if shutil.which("sacct"):
         with suppress(SlurmError):  # no accounting here, or it does not answer

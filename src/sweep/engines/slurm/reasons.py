@@ -45,5 +45,5 @@ def reason(job: Job, written: str) -> str:
 def _of_process(job: Job) -> str:
     code = os.waitstatus_to_exitcode(job.status)
     if code >= 0:
-        return f"its process ended with exit code {code} and left no result"
+        return f"its process ended with exit code {code}"
     return f"killed by {SIGNAL_NAMES.get(-code, f'signal {-code}')}"
