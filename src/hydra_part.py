@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from src.bases import failure
 from src.overrides import SEARCHPATH, Asked, loader
 
-OURS = ("pool", "slurm")
+OURS = ("pool", "slurm", "ray")
 """Launchers that run frozen cells."""
 
 COMPLETION = re.compile(r"(install|uninstall|query)=(bash|fish|zsh)")

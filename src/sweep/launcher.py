@@ -17,6 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 if TYPE_CHECKING:
+    from src.config import Config
     from src.sweep.result import Result
     from src.sweep.worker import HydraJob
 
@@ -48,6 +49,13 @@ class CellLauncher(Launcher):
 
         Raises:
             ConfigError: with all that is wrong with them.
+        """
+
+    def prepare(self, configs: "Sequence[Config]") -> None:
+        """Look, before anything is written, whether cells with these configurations can be run.
+
+        Raises:
+            ConfigError: with all that hinders it.
         """
 
     @abstractmethod
