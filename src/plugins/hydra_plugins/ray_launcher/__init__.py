@@ -42,7 +42,7 @@ class RayLauncher(CellLauncher):
     def num_slots(self, device: str) -> int:
         """As many as the nodes that are there have room for."""
         assert self.connection is not None
-        return self.connection.num_slots
+        return self.connection.num_slots or 1
 
     def run(self, folders: Sequence[Path]) -> "list[Result]":
         from src.live import board

@@ -65,7 +65,8 @@ def _init(init: Init) -> None:
     try:
         ray.init(**init.arguments, log_to_driver=False, logging_level="ERROR")
     except (Exception, SystemExit) as error:
-        detail = f"{type(error).__name__} {error}" if isinstance(error, SystemExit) else str(error)
+        told = "no cluster of Ray's answers there" if isinstance(error, SystemExit) else str(error)
+        detail = f"{told} ({error.__cause__})" if error.__cause__ else told
         raise ConfigError([f"{KEY}.ray.init, with address = {init.address!r}: {_first_lines(detail)}"]) from None
 
 

@@ -76,7 +76,11 @@ class Driver:
 
     def _submit(self, cell: Attempted) -> None:
         (cell.folder / WHERE_FILE).unlink(missing_ok=True)
-        cell.ref = self.task(str(cell.folder))
+        try:
+            cell.ref = self.task(str(cell.folder))
+        except (ValueError, TypeError) as error:  # what Ray minds only now
+            self.tell(Ended(cell.folder, f"Ray does not take it: {error}"))
+            return
         cell.ref.future().add_done_callback(lambda future: self.events.put((cell, future)))
 
     def _cancel(self, cell: Attempted, *, force: bool) -> None:

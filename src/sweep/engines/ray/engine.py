@@ -63,6 +63,15 @@ class Connection:
         Raises:
             ConfigError: where they, or the cluster, cannot be used.
         """
+        return cls(cls.setup(options, configs, work))
+
+    @staticmethod
+    def setup(options: RayOptions, configs: Sequence[Config], work: Work = record) -> Setup:
+        """What is connected with, for cells with these configurations.
+
+        Raises:
+            ConfigError: where they cannot run in a cluster.
+        """
         devices = {config.device for config in configs}
         numbered = sorted(device for device in devices if device.startswith("cuda:"))
         if numbered:
@@ -70,7 +79,7 @@ class Connection:
                 [f"device = {numbered[0]!r}: Ray gives a cell its GPU, and it sees no other; device=cuda takes it"]
             )
         wants_gpu = True if "cuda" in devices else None if "auto" in devices else False
-        return cls(Setup(options, wants_gpu, configs[0].outputs_dir.resolve(), pickle.dumps(work)))
+        return Setup(options, wants_gpu, configs[0].outputs_dir.resolve(), pickle.dumps(work))
 
     def _connected(self, setup: Setup, patience_s: float) -> int:
         problem = f"did not answer within {patience_s:g} s"
@@ -113,7 +122,7 @@ class Ray:
 
     def __init__(self, connection: Connection, note: Callable[[str], object]) -> None:
         self.connection, self.note = connection, note
-        self.num_slots: int | None = connection.num_slots
+        self.num_slots = connection.num_slots or None  # of a cluster that has yet to grow, it is not known
         self.ended: dict[Path, str | None] = {}
         self.noted: set[str] = set()
         self.lost: str | None = None

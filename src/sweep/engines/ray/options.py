@@ -102,7 +102,13 @@ class RayOptions(BaseModel):
 
     def _problems(self) -> list[str]:
         init, asked = self.ray.init, self.ray.remote
-        problems = []
+        amounts = {"num_cpus": asked.num_cpus, "num_gpus": asked.num_gpus, **(asked.resources or {})}
+        problems = [
+            f"{KEY}.ray.remote.{'' if name.startswith('num_') else 'resources.'}{name} = {amount:g}: must be a whole "
+            "number, or less than 1 for a share of one"
+            for name, amount in amounts.items()
+            if amount and amount > 1 and not amount.is_integer()
+        ]
         if init.address.startswith(CLIENT):
             problems.append(
                 f"{KEY}.ray.init.address = {init.address!r}: a sweep reads what its cells write, and so has to run on "
