@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -20,13 +21,16 @@ pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 from hydra_plugins.ray_launcher import RayLauncher
 
 from src.problems import ConfigError
-from src.sweep.engines.ray import sent
-from src.sweep.engines.ray.engine import Connection, Ray
+from src.sweep.engines.ray import cluster, node, sent
+from src.sweep.engines.ray.driver import Driver
+from src.sweep.engines.ray.engine import Connection, Ray, setup_of
+from src.sweep.engines.ray.messages import Start
 from src.sweep.engines.ray.options import RayOptions
 from src.sweep.remote import Remote
 from src.sweep.result import Result
 from tests.conftest import ROOT, config_of
 from tests.engines import works
+from tests.sweep import faults
 from tests.sweep.test_pool import SILENT, Sweep
 
 TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[32]")
@@ -146,6 +150,17 @@ class Nodes:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
+    def cells(self):
+        """The processes of cells, and their fork servers."""
+        found = [pid for node in self.nodes for info in node.all_processes["raylet"] for pid in below(info.process.pid)]
+        return [pid for pid in found if b"forkserver" in command_of(pid)]
+
+
+def command_of(pid):
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
 
 def below(pid):
     """All processes that `pid` has started, and theirs."""
@@ -246,13 +261,13 @@ def test_a_cell_computes_with_as_many_threads_as_it_has_cpus(outputs):
     assert (told["torch"], told["interop"]) == (2, 2)
 
 
-def test_a_sweep_on_a_cluster_of_its_own_survives_ctrl_c_and_sigkill_and_ends_as_in_the_pool(pooled, tmp_path):
+def test_a_sweep_on_a_cluster_of_its_own_survives_sigterm_and_sigkill_and_ends_as_in_the_pool(pooled, tmp_path):
     with started(tmp_path, *CELLS) as (process, mark):
         until(lambda: sum(count > 1 for count in num_epochs(tmp_path).values()) == 2)
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGTERM)
         out, err = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 130, err
-    assert err == "SIGINT: the running cells finish their epoch and are kept; another SIGINT stops them at once\n"
+    assert process.returncode == 143, err
+    assert err == "SIGTERM: the running cells finish their epoch and are kept; another SIGTERM stops them at once\n"
     assert "Traceback" not in out
     assert [result["status"] for result in results(tmp_path)] == ["interrupted"] * 2
     assert marked(mark) == []
@@ -275,7 +290,7 @@ def test_a_second_ctrl_c_stops_all_at_once(tmp_path):
         deaf = [int(pid) for pid, command_line in marked(mark) if b"forkserver" in command_line]
         for pid in deaf:
             os.kill(pid, signal.SIGSTOP)
-        os.kill(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         line = process.stderr.readline()
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=DEADLINE_S)
@@ -299,6 +314,84 @@ def test_cells_of_a_node_that_is_killed_go_on_elsewhere_and_the_sweep_ends_as_in
     assert gone_on(tmp_path) == 1
     assert Counter(status for _, status, _ in histories(tmp_path)) == {"FINISHED": 5}
     assert histories(tmp_path) == pooled
+
+
+def test_where_the_launcher_of_a_sweep_is_killed_its_cells_on_a_cluster_end_with_it(nodes, tmp_path):
+    address = f"hydra.launcher.ray.init.address={nodes.address}"
+    launcher = (address, "hydra.launcher.ray.init.num_cpus=null")
+    with started(tmp_path, *TINY, "epochs=1000000", "seed=0,1,2", *launcher) as (process, _):
+        until(lambda: sum(num_epochs(tmp_path).values()) >= 1)
+        assert nodes.cells()
+        os.kill(process.pid, signal.SIGKILL)
+    until(lambda: not nodes.cells())
+
+
+def test_a_sweep_outlives_the_process_that_talks_to_ray_which_takes_its_cells_along(outputs, monkeypatch):
+    monkeypatch.setenv("MARK", mark := uuid.uuid4().hex)
+    made = Sweep(outputs, "lost", [f"seed={works.HANGS}"])
+    with closing(Connection.to(options(), [config_of(f"outputs_dir={outputs}")], works.by_seed)) as connection:
+        made.board.started = lambda cell, where: connection.process.kill()
+        (result,) = run(connection, made).values()
+        assert not connection.alive
+    assert result.status == "failed"
+    assert result.reason == "the cluster is lost: the process that talked to Ray ended with exit code -9."
+    until(lambda: not marked(mark))
+
+
+def test_where_the_process_that_talks_to_ray_has_gone_the_next_attempts_have_another(outputs, monkeypatch):
+    made = Sweep(outputs, "again", ["seed=0"])
+    launcher = RayLauncher()
+    launcher.checked = options()
+    launcher.prepare([config_of(f"outputs_dir={outputs}")])
+    launcher.connection.process.kill()
+    launcher.connection.process.join()
+    monkeypatch.setattr(launcher, "hydra_job", lambda folder: SILENT)
+    (result,) = launcher.run(made.folders)
+    launcher.connection.close()
+    assert result.finished
+
+
+def test_a_cell_that_rays_memory_monitor_kills_is_told_in_words(monkeypatch):
+    """A real kill: memory counts as full as soon as any is used."""
+    import ray
+
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.0001")
+    before = signal.getsignal(signal.SIGTERM)
+    told = []
+    try:
+        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        hang = ray.remote(max_retries=0)(lambda folder: time.sleep(DEADLINE_S))
+        driver = Driver(hang.remote, 0, lambda event: (told.append(event), driver.events.put(None)))
+        driver.events.put(Start(Path("cell")))
+        driver.run()
+    finally:
+        ray.shutdown()
+        signal.signal(signal.SIGTERM, before)
+    (ended,) = told
+    assert ended.reason.startswith(
+        "killed by Ray's memory monitor: the node running low on memory. Memory on the node ("
+    )
+    assert ended.reason.endswith("with more of hydra.launcher.ray.remote.num_cpus or memory")
+
+
+def test_a_node_that_does_not_see_outputs_dir_is_named_before_anything_runs(nodes, tmp_path):
+    """A real one: its raylet lives where another disk is mounted there."""
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    start = f"mount -t tmpfs none {outputs} && exec ray start --address={nodes.address} --num-cpus=1 --block"
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("no permission to mount")
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", start], stdout=subprocess.DEVNULL) as blind:
+        try:
+            until(lambda: len(nodes.cluster.global_state._live_node_ids()) == len(nodes.nodes) + 2)
+            (problem,) = refused(outputs, init={"address": nodes.address, "num_cpus": None})
+        finally:
+            for pid in [*below(blind.pid), blind.pid]:
+                os.kill(pid, signal.SIGTERM)
+    assert problem == (
+        f"hydra/launcher = 'ray': {socket.gethostname()} does not see the sweep's outputs_dir, {outputs}: it has to be "
+        "on a disk that all nodes share"
+    )
 
 
 def refused(outputs, **changes):
@@ -379,6 +472,14 @@ def test_what_ray_does_not_take_is_told_in_its_words(tmp_path, changes, problem)
     assert refused(tmp_path, **changes)[0].startswith(problem)
 
 
+def test_what_a_cluster_that_is_there_has_cannot_be_asked_of_it(nodes, tmp_path):
+    (problem,) = refused(tmp_path, init={"address": nodes.address, "num_cpus": 2})
+    assert problem == (
+        f"hydra.launcher.ray.init, with address = '{nodes.address}': When connecting to an existing cluster, num_cpus "
+        "and num_gpus must not be provided."
+    )
+
+
 def test_a_numbered_gpu_is_rays_business(tmp_path):
     with pytest.raises(ConfigError, match="device = 'cuda:1': Ray gives a cell its GPU, and it sees no other"):
         Connection.to(options(), [config_of().model_copy(update={"device": "cuda:1"})])
@@ -387,12 +488,50 @@ def test_a_numbered_gpu_is_rays_business(tmp_path):
 def test_what_is_at_the_address_and_does_not_answer_is_given_up(tmp_path):
     with socket.create_server(("", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        setup = Connection.setup(
-            options(init={"address": address, "num_cpus": None}), [config_of(f"outputs_dir={tmp_path}")]
-        )
+        setup = setup_of(options(init={"address": address, "num_cpus": None}), [config_of(f"outputs_dir={tmp_path}")])
         with pytest.raises(ConfigError) as caught:
             Connection(setup, patience_s=3)
     assert caught.value.problems == (f"hydra.launcher.ray.init, with address = '{address}': did not answer within 3 s",)
+
+
+def test_an_attempt_leaves_alone_what_has_ended_before_its_node_was_lost(tmp_path):
+    for status in ("finished", "failed"):
+        Result("id", "name", status, status).save(tmp_path)
+        assert node.attempt(str(tmp_path), 1, False, pickle.dumps(faults.raise_error)) is False
+        assert Result.of(tmp_path).status == status
+        Result.remove(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "num_slots"),
+    [
+        ({"CPU": 8.0}, {"CPU": 3.0}, 2),
+        ({"CPU": 8.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 0.4}, 4),
+        ({"CPU": 8.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 0.1}, 8),
+        ({"CPU": 8.0, "GPU": 2.0}, {"GPU": 2.0}, 1),
+        ({"CPU": 8.0, "memory": 5e9}, {"CPU": 1.0, "memory": 2e9}, 2),
+        ({"CPU": 8.0}, {"CPU": 1.0, "fast_disk": 1.0}, 0),
+    ],
+)
+def test_a_node_has_room_for_what_all_its_resources_allow_and_each_gpu_is_shared_by_itself(there, asked, num_slots):
+    assert cluster.num_slots_of(there, asked) == num_slots
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "gpus_there", "num_gpus"),
+    [
+        ("auto", None, 2.0, 1.0),
+        ("auto", None, 0.0, 0.0),
+        ("cpu", None, 2.0, 0.0),
+        ("cuda", None, 0.0, 1.0),
+        ("auto", 0.5, 2.0, 0.5),
+        ("auto", 0.0, 2.0, 0.0),
+    ],
+)
+def test_a_cell_gets_a_gpu_where_there_are_some_and_it_wants_one(device, asked, gpus_there, num_gpus):
+    config = config_of().model_copy(update={"device": device})
+    setup = setup_of(options(remote={"num_gpus": asked}), [config])
+    assert cluster.num_gpus_of(setup, [{"Resources": {"GPU": gpus_there}}]) == num_gpus
 
 
 @pytest.fixture

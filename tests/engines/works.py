@@ -6,7 +6,7 @@ import subprocess
 
 from tests.sweep import faults
 
-KILLS_ITS_WORKER_ONCE, KILLS_ITS_WORKER_ALWAYS, SHARES, TELLS_THREADS = 20, 21, (30, 31), 40
+KILLS_ITS_WORKER_ONCE, KILLS_ITS_WORKER_ALWAYS, SHARES, TELLS_THREADS, HANGS = 20, 21, (30, 31), 40, 50
 
 
 def by_seed(cell, folder, progress):
@@ -17,6 +17,8 @@ def by_seed(cell, folder, progress):
         share_gpu(cell, folder)
     elif seed == TELLS_THREADS:
         faults.tell_threads(cell, folder, progress)
+    elif seed == HANGS:
+        faults.hang()
     else:
         faults.fail_by_seed(cell, folder, progress)
 

@@ -45,10 +45,17 @@ class RayLauncher(CellLauncher):
         return self.connection.num_slots or 1
 
     def run(self, folders: Sequence[Path]) -> "list[Result]":
+        from src import terminal
         from src.live import board
-        from src.sweep.engines.ray.engine import Ray
+        from src.sweep.engines.ray.engine import Connection, Ray
         from src.sweep.remote import Remote
 
         assert self.connection is not None
+        if not self.connection.alive:  # and these are retries
+            try:
+                self.connection = Connection(self.connection.setup)
+            except ConfigError as error:
+                terminal.show_error("\n".join(error.problems))
+                return []
         with board(len(folders)) as shown:
             return Remote(Ray(self.connection, shown.note), self.hydra_job, shown).run(folders)

@@ -43,15 +43,15 @@ def connect(setup: Setup) -> tuple[Connected, Task]:
     options = setup.options.ray
     _init(options.init)
     nodes = [found for found in ray.nodes() if found["Alive"]]
-    num_gpus = _num_gpus(setup, nodes)
+    num_gpus = num_gpus_of(setup, nodes)
     asked = options.remote.resources_of_node(num_gpus)
     task = _task(setup, num_gpus)
-    able = [found for found in nodes if _num_slots(found["Resources"], asked)]
+    able = [found for found in nodes if num_slots_of(found["Resources"], asked)]
     if not able and not setup.options.autoscaling:
         raise ConfigError([_no_room(nodes, asked)])
     if problems := _looked_at(able, setup):
         raise ConfigError(problems)
-    return Connected(sum(_num_slots(found["Resources"], asked) for found in able)), task
+    return Connected(sum(num_slots_of(found["Resources"], asked) for found in able)), task
 
 
 def disconnect() -> None:
@@ -92,7 +92,7 @@ def _reach(init: Init) -> None:
         raise ConfigError([f"{key}: cannot be reached ({error.strerror or error}); {next_step}"]) from None
 
 
-def _num_gpus(setup: Setup, nodes: Sequence[Mapping[str, Any]]) -> float:
+def num_gpus_of(setup: Setup, nodes: Sequence[Mapping[str, Any]]) -> float:
     """Of one cell: as asked, or else one where the cluster has any and the cells want them."""
     asked = setup.options.ray.remote.num_gpus
     if asked is not None:
@@ -118,7 +118,7 @@ def _task(setup: Setup, num_gpus: float) -> Task:
     return lambda folder: remote.remote(*fixed, folder, asked.num_threads, gives_gpu, setup.work)
 
 
-def _num_slots(there: Mapping[str, float], asked: Mapping[str, float]) -> int:
+def num_slots_of(there: Mapping[str, float], asked: Mapping[str, float]) -> int:
     """How many cells a node has room for. Those that share a GPU share one each."""
     room = [math.floor(there.get(name, 0) / amount + 1e-9) for name, amount in asked.items()]
     gpus = asked.get("GPU", 0)

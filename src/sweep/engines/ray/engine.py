@@ -54,7 +54,8 @@ class Connection:
         self.process.start()
         theirs.close()
         atexit.register(self.close)
-        self.num_slots = self._connected(setup, patience_s)
+        self.setup = setup
+        self.num_slots = self._connected(patience_s)
 
     @classmethod
     def to(cls, options: RayOptions, configs: Sequence[Config], work: Work = record) -> Self:
@@ -63,25 +64,9 @@ class Connection:
         Raises:
             ConfigError: where they, or the cluster, cannot be used.
         """
-        return cls(cls.setup(options, configs, work))
+        return cls(setup_of(options, configs, work))
 
-    @staticmethod
-    def setup(options: RayOptions, configs: Sequence[Config], work: Work = record) -> Setup:
-        """What is connected with, for cells with these configurations.
-
-        Raises:
-            ConfigError: where they cannot run in a cluster.
-        """
-        devices = {config.device for config in configs}
-        numbered = sorted(device for device in devices if device.startswith("cuda:"))
-        if numbered:
-            raise ConfigError(
-                [f"device = {numbered[0]!r}: Ray gives a cell its GPU, and it sees no other; device=cuda takes it"]
-            )
-        wants_gpu = True if "cuda" in devices else None if "auto" in devices else False
-        return Setup(options, wants_gpu, configs[0].outputs_dir.resolve(), pickle.dumps(work))
-
-    def _connected(self, setup: Setup, patience_s: float) -> int:
+    def _connected(self, patience_s: float) -> int:
         problem = f"did not answer within {patience_s:g} s"
         try:
             if self.channel.poll(patience_s):
@@ -92,14 +77,26 @@ class Connection:
                         self.close()
                         raise ConfigError(problems)
         except EOFError:
-            problem = f"Ray ended at once: {last_lines(self.log)}"
+            problem = self.how_it_ended()
         self.process.kill()
-        raise ConfigError([f"{KEY}.ray.init, with address = {setup.options.ray.init.address!r}: {problem}"])
+        raise ConfigError([f"{KEY}.ray.init, with address = {self.setup.options.ray.init.address!r}: {problem}"])
 
     def send(self, command: Command) -> None:
         """Tell it something; where it has gone, that will be heard."""
         with suppress(OSError):
             self.channel.send(command)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there."""
+        return self.process.is_alive()
+
+    def how_it_ended(self) -> str:
+        """That the process has gone, and the last of what Ray said there."""
+        self.process.join()
+        said = last_lines(self.log).splitlines()[-1:]
+        code = self.process.exitcode
+        return " ".join([f"the cluster is lost: the process that talked to Ray ended with exit code {code}.", *said])
 
     def close(self) -> None:
         """End what runs, and the cluster, if it was started for the sweep."""
@@ -110,6 +107,22 @@ class Connection:
             self.process.kill()
             self.process.join()
         self._folder.cleanup()
+
+
+def setup_of(options: RayOptions, configs: Sequence[Config], work: Work = record) -> Setup:
+    """What is connected with, for cells with these configurations.
+
+    Raises:
+        ConfigError: where they cannot run in a cluster.
+    """
+    devices = {config.device for config in configs}
+    numbered = sorted(device for device in devices if device.startswith("cuda:"))
+    if numbered:
+        raise ConfigError(
+            [f"device = {numbered[0]!r}: Ray gives a cell its GPU, and it sees no other; device=cuda takes it"]
+        )
+    wants_gpu = True if "cuda" in devices else None if "auto" in devices else False
+    return Setup(options, wants_gpu, configs[0].outputs_dir.resolve(), pickle.dumps(work))
 
 
 class Ray:
@@ -171,8 +184,4 @@ class Ray:
                         self.noted.add(text)
                         self.note(text)
         except (EOFError, OSError):
-            self.connection.process.join()
-            self.lost = (
-                f"the cluster is lost: the process that talked to Ray ended with exit code "
-                f"{self.connection.process.exitcode}. {last_lines(self.connection.log)}".strip()
-            )
+            self.lost = self.connection.how_it_ended()
