@@ -177,7 +177,7 @@ def test_one_ctrl_c_keeps_the_epochs_and_takes_back_what_waits_and_the_rest_can_
     process = sweep.start(*overrides)
     sweep.wait_for("*/*/last.pt", 2, process)
     ctrl_c(process)
-    code, _, err = ended(process)
+    code, out, err = ended(process)
     assert code == 128 + signal.SIGINT
     assert "SIGINT: the running cells finish their epoch and are kept" in err
     assert "3 not finished: the same command with resume=" in out
