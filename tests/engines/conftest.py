@@ -28,11 +28,12 @@ class Sweep:
 
     def __init__(self, outputs, environment):
         self.outputs, self.environment = outputs, environment
+        self.started = []
 
     def start(self, *overrides, launcher="slurm"):
         options = (f"hydra/launcher={launcher}", *(QUICK if launcher == "slurm" else ()))
         command = [sys.executable, "-m", "src.train", "-m", *options, *TINY, f"outputs_dir={self.outputs}", *overrides]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=ROOT,
             env={**os.environ, **self.environment},
@@ -41,6 +42,14 @@ class Sweep:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
+
+    def close(self):
+        """End what a test that failed has left behind."""
+        for process in self.started:
+            process.kill()
+            process.communicate()
 
     def run(self, *overrides, launcher="slurm"):
         """Its exit code, output and messages."""
@@ -112,5 +121,7 @@ def slurm(tmp_path_factory):
 @pytest.fixture
 def sweep(slurm, tmp_path):
     """A sweep on it that is not yet started; after the test the queue is empty."""
-    yield Sweep(tmp_path, slurm.environment)
+    made = Sweep(tmp_path, slurm.environment)
+    yield made
+    made.close()
     slurm.clear()

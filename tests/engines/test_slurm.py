@@ -1,6 +1,7 @@
 """Sweeps on a real SLURM: munged, slurmctld and two slurmd on this host."""
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -101,12 +102,11 @@ def test_a_cell_that_takes_more_memory_than_it_was_given_fails_and_says_so(sweep
     assert result["reason"] in err
 
 
-def test_a_cell_that_hangs_beyond_its_time_limit_fails_and_says_so(sweep, slurm):
+def test_a_cell_that_reaches_its_time_limit_and_is_not_to_be_put_back_fails_and_keeps_its_epochs(sweep, slurm):
     """SLURM looks after time limits every 30 s, and the shortest is a minute."""
-    limits = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=5")
-    process = sweep.start("epochs=1000000,2", *limits)
+    process = sweep.start("epochs=1000000,2", "hydra.launcher.timeout_min=1", "hydra.launcher.requeue=false")
     sweep.wait_for("*/*/last.pt", 1, process)
-    slurm.run("scancel", "--batch", "--signal=STOP", task(sweep, slurm, 0))  # deaf to the signal before the limit
+    slurm.run("scancel", "--batch", "--signal=STOP", task(sweep, slurm, 0))  # until SLURM wakes it to tell it to end
     code, _, err = ended(process)
     assert code == 1
     results = sweep.results()
@@ -114,6 +114,7 @@ def test_a_cell_that_hangs_beyond_its_time_limit_fails_and_says_so(sweep, slurm)
     assert results["epochs=1000000"]["status"] == "failed"
     assert results["epochs=1000000"]["reason"].startswith("it took longer than its time limit (SLURM job ")
     assert "TIMEOUT); hydra.launcher.timeout_min gives it more" in err
+    sweep.wait_for(f"*/{results['epochs=1000000']['cell']}/last.pt")
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +127,8 @@ def undisturbed(slurm, tmp_path_factory):
 
 
 def ask_to_make_room(sweep, slurm):
-    """As SLURM does it before a time limit."""
-    slurm.run("scancel", "--batch", "--signal=USR2", task(sweep, slurm, 0))
+    """As SLURM does it before a time limit. The number of the last task is that of the whole array."""
+    slurm.run("scancel", "--batch", "--signal=USR2", task(sweep, slurm, 1))
 
 
 def requeue(sweep, slurm):
@@ -172,8 +173,38 @@ def test_a_resumed_sweep_finds_its_cells_in_the_queue_and_starts_what_is_missing
     assert [history for history in sweep.histories() if history[0] in first] == undisturbed
 
 
+def test_a_cell_that_failed_is_tried_again_in_an_array_of_its_own(sweep):
+    code, _, err = sweep.run("epochs=2", "optimizer.lr=0.1,1e30", "retries=1")
+    assert code == 1
+    first, second = sweep.arrays()
+    assert (len(first), len(second)) == (2, 1)
+    assert sweep.turns(*second) == ["begin", "end", "go on", "end"]
+    assert err.count("NonFiniteLossError") == 2
+
+
+def test_cells_that_slurm_does_not_take_in_the_end_are_told_and_can_be_resumed(sweep, slurm, tmp_path_factory):
+    stand_in = tmp_path_factory.mktemp("bin") / "sbatch"
+    stand_in.write_text(f"""#!/bin/sh
+case "$*" in *--test-only*) exec {shutil.which("sbatch")} "$@";; esac
+echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2
+exit 1
+""")
+    stand_in.chmod(0o755)
+    path = os.environ["PATH"]
+    sweep.environment = {**slurm.environment, "PATH": f"{stand_in.parent}:{path}"}
+    code, out, err = sweep.run("epochs=1", "seed=0,1")
+    assert code == 1
+    assert "SLURM did not take the cells: sbatch: error: QOSMaxSubmitJobPerUserLimit" in err
+    assert "Traceback" not in err
+    assert "2 not finished: the same command with resume=" in out
+    sweep.environment = slurm.environment
+    code, out, err = sweep.run("epochs=1", "seed=0,1", "resume=last")
+    assert (code, err) == (0, "")
+    assert "2 cells: 2 to run" in out
+
+
 def test_one_ctrl_c_keeps_the_epochs_and_takes_back_what_waits_and_the_rest_can_be_resumed(sweep, slurm):
-    overrides = ("epochs=400", "seed=range(3)")
+    overrides = ("epochs=200", "seed=range(3)")
     process = sweep.start(*overrides)
     sweep.wait_for("*/*/last.pt", 2, process)
     ctrl_c(process)
@@ -239,7 +270,8 @@ def frozen(folder, *overrides):
     """The folders of cells."""
     with hydra_at():
         cells = plan([f"outputs_dir={folder}", *TINY, *overrides]).cells
-    folders = [folder / "sweeps" / "a-sweep" / cell.id for cell in cells]
+    sweep = folder / "sweeps" / folder.name  # each test's own: SLURM remembers for minutes what was called alike
+    folders = [sweep / cell.id for cell in cells]
     for cell, place in zip(cells, folders, strict=True):
         cell.freeze(place)
     return folders
@@ -253,7 +285,7 @@ def test_more_cells_than_an_array_may_have_are_several(closed, tmp_path):
     folders = frozen(tmp_path, "seed=range(9)")
     engine().start(folders)
     assert sorted(closed.queue(fields="%j %K")) == sorted(
-        [*(f"a-sweep.1 {index}" for index in range(7)), "a-sweep.2 0", "a-sweep.2 1"]
+        [*(f"{tmp_path.name}.1 {index}" for index in range(7)), f"{tmp_path.name}.2 0", f"{tmp_path.name}.2 1"]
     )
 
 
@@ -268,6 +300,33 @@ def test_what_is_queued_is_found_by_another_process_and_not_queued_again(closed,
         tuple(folder.name for folder in folders[:3]),
         (folders[3].name,),
     ]
+
+
+def test_what_the_same_process_hands_over_again_is_over_and_queued_again(closed, tmp_path):
+    (folder,) = frozen(tmp_path, "seed=0")
+    made = engine()
+    made.start([folder])
+    made.start([folder])
+    assert sorted(closed.queue(fields="%j")) == [f"{tmp_path.name}.1", f"{tmp_path.name}.2"]
+    assert [array.cells for array in arrays(folder.parent)] == [(folder.name,)] * 2
+
+
+def test_where_slurm_takes_only_some_of_the_cells_it_keeps_none(closed, tmp_path, monkeypatch):
+    really = queue._run
+    taken = []
+
+    def full(*command, text=""):
+        if command[0] == "sbatch" and taken:
+            raise queue.SlurmError("QOSMaxSubmitJobPerUserLimit")
+        if command[0] == "sbatch":
+            taken.append(command)
+        return really(*command, text=text)
+
+    monkeypatch.setattr(queue, "_run", full)
+    with pytest.raises(queue.SlurmError, match="QOSMaxSubmitJobPerUserLimit"):
+        engine().start(frozen(tmp_path, "seed=range(9)"))
+    assert taken
+    until(lambda: closed.queue() == [], "an empty queue")
 
 
 def test_an_array_that_was_planned_and_not_queued_is_queued_by_the_next_process(closed, tmp_path, monkeypatch):
@@ -315,16 +374,29 @@ def test_what_waits_is_taken_back(closed, tmp_path):
     assert made.state(folders[1]) == Waiting()
 
 
+def test_an_array_that_is_cancelled_as_a_whole_while_it_waits_is_told_of_each_cell(closed, tmp_path):
+    folders = frozen(tmp_path, "seed=0,1")
+    made = engine()
+    made.start(folders)
+    closed.run("scancel", closed.queue(fields="%F")[0])
+    for folder in folders:
+        until(lambda folder=folder: isinstance(made.state(folder), Over), "its end")
+        assert made.state(folder).reason.startswith("it was cancelled in SLURM's queue")
+
+
 def test_a_controller_that_does_not_answer_changes_nothing_and_is_told_once(closed, tmp_path, monkeypatch, caplog):
     (folder,) = frozen(tmp_path, "seed=0")
     made = engine()
     made.start([folder])
-    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "there-is-none"))
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho Unable to contact slurm controller >&2; exit 1\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     for _ in range(2):
         made.looked_at = None
         assert made.state(folder) == Waiting()
     (message,) = [record.getMessage() for record in caplog.records]
-    assert message.startswith("SLURM does not answer; its jobs go on meanwhile.")
+    assert message == "SLURM does not answer; its jobs go on meanwhile. Unable to contact slurm controller"
 
 
 def test_a_job_that_slurm_holds_back_is_told(closed, tmp_path, caplog):
@@ -348,4 +420,4 @@ def test_a_cell_that_runs_is_where_slurm_says(slurm, tmp_path, monkeypatch):
     assert state.where in ("n1", "n2")
     made.kill(folder)
     until(lambda: isinstance(made.state(folder), Over), "its end")
-    assert made.state(folder).reason.startswith("killed by SIGKILL")
+    assert made.state(folder).reason.startswith(("killed by SIGKILL", "it was cancelled"))  # it is asked for both

@@ -11,6 +11,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from src.sweep.engines.slurm import queue
@@ -160,12 +161,16 @@ class Slurm:
 
     def _refresh(self) -> None:
         """See what is in the queue of what was not over."""
-        jobs = ((array.name, self._job(cell)) for cell, (array, _) in self.tasks.items())
-        names = {name for name, job in jobs if job is None or job.state in LIVING}
-        found = {(job.name, job.index): job for job in queue.jobs(sorted(names))}
-        gone = [key for key, job in self.jobs.items() if key not in found and job.state in LIVING]
+        tasks = ((array.name, self._job(cell)) for cell, (array, _) in self.tasks.items())
+        names = {name for name, job in tasks if job is None or job.state in LIVING}
+        jobs = queue.jobs(sorted(names))
+        found = {(job.name, job.index): job for job in jobs if job.index is not None}
+        cancelled = {job.name: job for job in jobs if job.index is None}
+        for (name, index), job in self.jobs.items():
+            if (name, index) not in found and job.state in LIVING:
+                whole = cancelled.get(name)
+                found[name, index] = queue.accounted(job) if whole is None else replace(whole, index=index)
         self.jobs.update(found)
-        self.jobs.update({key: queue.accounted(self.jobs[key]) for key in gone})
         for job in found.values():
             if job.state in WAITING and "held" in job.reason.lower():
                 self._tell(f"SLURM holds job {job.id} back ({job.reason}): scontrol release {job.id} lets it go")
@@ -173,10 +178,13 @@ class Slurm:
     def _stop_some(self) -> None:
         """Ask those that are to stop, as long as they live: one may be on its way back into the queue, and deaf."""
         self.stopping = {cell for cell in self.stopping if self._lives(cell)}
-        ids = sorted(job.id for cell in self.stopping if (job := self._job(cell)))
-        if ids:
-            queue.take_back(ids)
-            queue.send(STOP, ids)  # those that have begun in the meantime too
+        jobs = [job for cell in sorted(self.stopping) if (job := self._job(cell))]
+        if waiting := [job.id for job in jobs if job.state in WAITING]:
+            queue.cancel(
+                waiting
+            )  # one that has begun this moment ends its epoch too, if that is short: SLURM sends TERM
+        if running := [job.id for job in jobs if job.state in RUNNING]:
+            queue.send(STOP, running)
 
     def _try(self, act: Callable[..., object], *arguments: object) -> None:
         """Where SLURM does not answer, nothing has changed."""
