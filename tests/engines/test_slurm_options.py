@@ -123,7 +123,7 @@ def job(state, status=0, node="n1", array=7, index=3):
         (job("CANCELLED", node=""), "", "it was cancelled in SLURM's queue (SLURM job 7_3: CANCELLED)"),
         (job("NODE_FAIL"), "", "its node failed (SLURM job 7_3 on n1: NODE_FAIL)"),
         (job("PREEMPTED"), "", "it was pre-empted (SLURM job 7_3 on n1: PREEMPTED)"),
-        (job("UNKNOWN"), "", "SLURM does not know any more how it ended (SLURM job 7_3 on n1: UNKNOWN)"),
+        (job("UNKNOWN"), "", "it left SLURM's queue, and nothing tells how (SLURM job 7_3 on n1: UNKNOWN)"),
         (
             job("TIMEOUT"),
             "",

@@ -120,7 +120,10 @@ def jobs(names: Sequence[str]) -> list[Job]:
 
 
 def accounted(job: Job) -> Job:
-    """A job that `squeue` has forgotten, as SLURM's accounting tells of it; without any, in the state UNKNOWN."""
+    """A job that `squeue` has forgotten, as SLURM's accounting tells of it; without any, in the state UNKNOWN.
+
+    It forgets after `MinJobAge`, and at once a single task that is cancelled while it waits.
+    """
     state, status = "UNKNOWN", 0
     if shutil.which("sacct"):
         with suppress(SlurmError):  # no accounting here, or it does not answer
