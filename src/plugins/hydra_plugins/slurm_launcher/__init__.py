@@ -19,24 +19,25 @@ class SlurmLauncher(CellLauncher):
     def check(self) -> None:
         """Ask SLURM too, which knows its partitions and what their nodes have."""
         from src.sweep.engines.slurm import queue
+        from src.sweep.engines.slurm.engine import Slurm
         from src.sweep.engines.slurm.options import SlurmOptions
 
-        self.checked = SlurmOptions.checked(self.options)
-        queue.check(self.checked.flags)
+        options = SlurmOptions.checked(self.options)
+        queue.check(options.flags)
+        self.engine = Slurm(options)  # one for all attempts: it knows which cells it has handed over before
 
     def num_slots(self, device: str) -> int:
         """At least; SLURM runs as many as there is room for where `array_parallelism` does not say."""
-        return self.checked.array_parallelism or 1
+        return self.engine.num_slots or 1
 
     def run(self, folders: Sequence[Path]) -> "list[Result]":
         from src import terminal
         from src.live import board
-        from src.sweep.engines.slurm.engine import Slurm
         from src.sweep.engines.slurm.queue import SlurmError
         from src.sweep.remote import Remote
 
         with board(len(folders)) as shown:
-            remote = Remote(Slurm(self.checked), self.hydra_job, shown, latency_s=self.checked.latency_s)
+            remote = Remote(self.engine, self.hydra_job, shown, latency_s=self.engine.options.latency_s)
             try:
                 return remote.run(folders)
             except SlurmError as error:

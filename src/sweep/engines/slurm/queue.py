@@ -37,11 +37,11 @@ class SlurmError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """A task of an array, as `squeue` shows it.
+    """A task of an array, as `squeue` shows it, or all those at once that were cancelled while they waited.
 
     Attributes:
         array: the number of the array.
-        index: in it, from 0.
+        index: in it, from 0; None of all those.
         name: of the array.
         state: in SLURM's long form, as in RUNNING.
         status: with which its batch script ended, as wait(2) says it; 0 before that.
@@ -50,7 +50,7 @@ class Job:
     """
 
     array: int
-    index: int
+    index: int | None
     name: str
     state: str
     status: int
@@ -114,12 +114,16 @@ def jobs(names: Sequence[str]) -> list[Job]:
     found = []
     for line in shown.splitlines():
         array, index, name, state, status, node, reason = line.removesuffix("|").split("|", 6)
-        found.append(Job(int(array), int(index), name, state, int(status), node, reason))
+        number = int(index) if index.isdecimal() else None
+        found.append(Job(int(array), number, name, state, int(status), node, reason))
     return found
 
 
 def accounted(job: Job) -> Job:
-    """A job that `squeue` has forgotten, as SLURM's accounting tells of it; without any, in the state UNKNOWN."""
+    """A job that `squeue` has forgotten, as SLURM's accounting tells of it; without any, in the state UNKNOWN.
+
+    It forgets after `MinJobAge`, and at once a single task that is cancelled while it waits.
+    """
     state, status = "UNKNOWN", 0
     if shutil.which("sacct"):
         with suppress(SlurmError):  # no accounting here, or it does not answer
@@ -128,11 +132,6 @@ def accounted(job: Job) -> Job:
             if told:
                 state, status = told[1], int(told[2]) << 8 | int(told[3])
     return replace(job, state=state, status=status)
-
-
-def take_back(job_ids: Sequence[str]) -> None:
-    """Cancel those that still wait. One that has just begun stays as it is."""
-    _cancel("--state=PENDING", *job_ids)
 
 
 def send(signal: str, job_ids: Sequence[str]) -> None:
@@ -144,7 +143,11 @@ def send(signal: str, job_ids: Sequence[str]) -> None:
 
 
 def cancel(job_ids: Sequence[str]) -> None:
-    """End jobs, whatever they are at, in SLURM's time."""
+    """End jobs, whatever they are at, in SLURM's time.
+
+    There is no way to say: only if it waits. With `--state=PENDING` one task takes all others of its array with it that
+    have not begun (22.05).
+    """
     _cancel(*job_ids)
 
 

@@ -14,7 +14,7 @@ ENDED = {
     "OUT_OF_MEMORY": "it took more memory than it was given",
     "PREEMPTED": "it was pre-empted",
     "TIMEOUT": "it took longer than its time limit",
-    "UNKNOWN": "SLURM does not know any more how it ended",
+    "UNKNOWN": "it left SLURM's queue, and nothing tells how",
 }
 """By SLURM's states."""
 
