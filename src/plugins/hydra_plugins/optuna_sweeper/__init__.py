@@ -67,9 +67,11 @@ class OptunaSweeper(Sweeper):
     def _launcher(self, batch_size: int) -> "Launcher":
         """The launcher, if it is one of this project, as it is; others are given some trials at a time."""
         from src.search.launcher import Asking, InBatches
+        from src.sweep.launcher import CellLauncher
 
-        run_cells = getattr(self.runner, "run_cells", None)
-        return Asking(self._launch, run_cells) if run_cells else InBatches(self._launch, batch_size)
+        if isinstance(self.runner, CellLauncher):
+            return Asking(self._launch, self.runner.run)
+        return InBatches(self._launch, batch_size)
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> object:
         return self.runner.launch(jobs, initial_job_idx=0)
