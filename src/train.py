@@ -52,6 +52,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
         DataError: where the data set cannot be read or split.
         WeightsError: where weights to begin with cannot be had.
         CheckpointError: where the checkpoint to go on from cannot be used.
+        RankError: where one of several processes that train it together failed.
         NonFiniteLossError: where training diverged.
         NonFiniteOutputError: where the network's outputs did, after training.
         Interrupted: where it was asked to stop.
@@ -60,7 +61,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
     from torch import nn
 
     from src.dataset import load
-    from src.fit import checkpoint, device
+    from src.fit import checkpoint, device, ranks
     from src.fit.batches import Normalize
     from src.fit.evaluate import evaluate
     from src.fit.loop import Training, predict
@@ -76,13 +77,14 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
         splits = load(source, config.outputs_dir / "cache")
         normalize = Normalize(splits.mean, splits.std).to(place)
         model = build(config, source.shape, len(source.class_names), place)
-        training = Training(model, splits.train.to(place), splits.val.to(place), normalize, config)
         run.log_setup(source, splits, summary.layers(model, source.shape), place)
-        run.log_batch(*training.first_batch(), source.class_names)
+        with ranks.together(config, cell.raw) as world:
+            training = Training(model, splits.train.to(place), splits.val.to(place), normalize, config, world)
+            run.log_batch(*training.first_batch(), source.class_names)
 
-        past = checkpoint.go_on(folder, training)
-        progress.begun(cell, source, splits, place, training.num_done)
-        _fit(training, past, folder, run, progress)
+            past = checkpoint.go_on(folder, training)
+            progress.begun(cell, source, splits, place, training.num_done)
+            _fit(training, past, folder, run, progress)
 
         best = past.best
         statistics = {"mean": list(splits.mean), "std": list(splits.std)}
