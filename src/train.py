@@ -26,6 +26,7 @@ from src import leaving, terminal
 from src.command_line import checked_arguments
 from src.compose import CONF, Composed
 from src.interrupt import Interrupt, Interrupted
+from src.torchrun import Started
 
 if TYPE_CHECKING:
     from src.fit.checkpoint import Past
@@ -257,8 +258,23 @@ def _given_up(cell: "Cell", folder: Path) -> bool:
     return any(result.status == "failed" for other in folder.parent.iterdir() if (result := Result.of(other)))
 
 
+def _follow(started: Started) -> None:
+    """Train with rank 0, which alone reads the command line, unless that only asks something."""
+    from hydra._internal.utils import get_args_parser
+
+    asked, _ = get_args_parser().parse_known_args()
+    if asked.help or asked.hydra_help or asked.cfg or asked.info or asked.shell_completion:
+        return
+    from src.fit.ranks import follow_torchrun
+
+    follow_torchrun(started)
+
+
 def main() -> None:
     """The command line."""
+    if (started := Started.found()) is not None and started.rank > 0:
+        _follow(started)
+        return
     logging.raiseExceptions = False  # a log that a full disk does not take would fill the terminal with tracebacks
     sys.argv[1:] = checked_arguments(sys.argv[1:])
     try:

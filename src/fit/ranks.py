@@ -109,6 +109,7 @@ def follow(store: "Store", rank: int, size: int, local_rank: int, timeout: timed
     """Be another rank than the first, from the beginning of the cell to its end. Ends the process on a failure (1)."""
     try:
         store.wait([CELL], UNTIL_BEGUN)
+        _leave_signals_to_rank_0()
         config = Config.checked(json.loads(store.get(CELL)))
         make_repeatable(config)
         place = choose_nth(config.device, local_rank)
@@ -310,7 +311,6 @@ def _started_by_torchrun(started: Started, timeout: timedelta) -> Iterator[Sibli
 
 def follow_torchrun(started: Started) -> None:
     """Be one of the ranks that torchrun has started and that are not the first, from the beginning to the end."""
-    _leave_signals_to_rank_0()
     store = Siblings(started, TIMEOUT).store
     follow(store, started.rank, started.size, started.local_rank, TIMEOUT)
 

@@ -22,7 +22,7 @@ SAME_NETWORK = (DATA, "dataset.image_size", "model", "device")
 SAME_COST = (
     *SAME_NETWORK,
     *("dataset.channels", "dataset.val_fraction", "augmentation", "activation", "norm", "optimizer"),
-    *("batch_size", "precision", "compile", "deterministic"),
+    *("batch_size", "devices", "precision", "compile", "deterministic"),
 )
 """With everything that is set of the model."""
 

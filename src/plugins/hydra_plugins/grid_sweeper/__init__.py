@@ -47,7 +47,7 @@ class GridSweeper(Sweeper):
             gc.enable()
             config = planned.cells[0].config
             if config.dry_run:
-                dry_run(planned, self._num_slots(config.device))
+                dry_run(planned, self._num_slots(config.device, config.devices))
                 return
             exit_code = run_sweep(planned, self._launch)
         except ConfigError as error:
@@ -63,7 +63,7 @@ class GridSweeper(Sweeper):
     def _launch(self, jobs: Sequence[Sequence[str]]) -> object:
         return self.runner.launch(jobs, initial_job_idx=0)
 
-    def _num_slots(self, device: str) -> int:
-        """How many cells run at a time on the device of this name. Launchers that are not ours do not tell."""
+    def _num_slots(self, device: str, devices: int) -> int:
+        """How many cells run at a time, each on so many devices of this name. Launchers not ours do not tell."""
         tell = getattr(self.runner, "num_slots", None)
-        return tell(device) if tell else 1
+        return tell(device, devices) if tell else 1

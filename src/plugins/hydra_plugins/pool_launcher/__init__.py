@@ -46,11 +46,11 @@ class PoolLauncher(Launcher):
         except ConfigError as error:
             refuse(error)
 
-    def num_slots(self, device: str) -> int:
-        """How many cells run at a time, where the configuration asks for `device`."""
+    def num_slots(self, device: str, devices: int) -> int:
+        """How many cells run at a time, where the configuration asks for so many `devices` of the kind `device`."""
         from src.sweep.slots import slots
 
-        return len(slots(self.checked, device))
+        return len(slots(self.checked, device, devices))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Run the cells of these jobs, which are frozen in their folders: nothing is composed again.
@@ -67,7 +67,8 @@ class PoolLauncher(Launcher):
         first = Cell.thaw(folders[0])
         assert first is not None
         with board(len(folders)) as shown:
-            pool = Pool(slots(self.checked, first.config.device), self._hydra_job, shown, when_idle=_prepare_report)
+            places = slots(self.checked, first.config.device, first.config.devices)
+            pool = Pool(places, self._hydra_job, shown, when_idle=_prepare_report)
             results = pool.run(folders)
         overrides = {folder.name: texts for folder, texts in zip(folders, job_overrides, strict=True)}
         return [self._job_return(result, overrides[result.cell]) for result in results]
