@@ -66,6 +66,8 @@ class Augmentation:
             images_NCHW: float32 in [0, 1], with as many rows as columns. Grey images have no saturation and no hue.
             draws_NK: as drawn by `draws`.
         """
+        if not len(images_NCHW):  # a share of a batch may be empty, and torch makes no grid for that
+            return images_NCHW
         if self.flip or self.degrees or self.scale != (1.0, 1.0) or self.ratio != (1.0, 1.0):
             images_NCHW = _resampled(images_NCHW, self.geometry(draws_NK[:, :6]))
         if self.brightness or self.contrast or self.saturation or self.hue:

@@ -67,10 +67,10 @@ class _Whole(torch.autograd.Function):
         ctx: Any, share: Tensor, weight: Tensor, bias: Tensor, eps: float, world: World
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         num_channels = share.shape[1]
-        rows = torch.zeros(world.size, 2 * num_channels + 1, device=share.device)  # of each rank: means, variances, n
+        rows = weight.new_zeros(world.size, 2 * num_channels + 1)  # of each rank: means, variances, number of values
         if share.numel():
             moments = torch.batch_norm_update_stats(share, None, None, 0.0)  # 10 times as fast as var_mean on a CPU
-            count = torch.full((1,), share.numel() // num_channels, device=share.device)
+            count = weight.new_full((1,), share.numel() // num_channels)
             rows[world.rank] = torch.cat([*moments, count])
         means, variances, counts = torch.split(world.sum(rows), [num_channels, num_channels, 1], dim=1)
         count = counts.sum()
