@@ -193,9 +193,11 @@ def _explained(error: Exception, folder: Path) -> str | None:
     from src.fit.evaluate import NonFiniteOutputError
     from src.fit.loop import NonFiniteLossError
     from src.fit.memory import out_of_memory
+    from src.fit.ranks import RankError
     from src.model.weights import WeightsError
 
-    if isinstance(error, DataError | WeightsError | CheckpointError | NonFiniteLossError | NonFiniteOutputError):
+    in_words = DataError | WeightsError | CheckpointError | NonFiniteLossError | NonFiniteOutputError | RankError
+    if isinstance(error, in_words):
         return f"{type(error).__name__}: {error}"
     if trouble := disk_trouble(error, folder):
         return str(trouble)

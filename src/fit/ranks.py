@@ -49,14 +49,23 @@ TIMEOUT = timedelta(minutes=10)
 UNTIL_BEGUN = timedelta(days=7)
 """So long other ranks wait for rank 0 at most, which may have to download and decode. They end when it does."""
 
+POLL_S = 0.02
+"""How often is looked whether the other ranks are ready."""
+
+SETTLED_S = 3.0
+"""How long it may take until is known which rank has failed, once one does not answer."""
+
 GRACE_S = 10.0
-"""How long ranks have to end by themselves, once one has."""
+"""How long ranks have to end by themselves, when they are told that it is over."""
 
 NOT_FOR_OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """Signals that ask to stop, which rank 0 is to make something of: all processes of a terminal or a job may get them."""
 
+FAILED = 1
+"""The exit code of a rank that has said why, or failed because another one has."""
+
 CELL = "cell"
-"""Of the store that the ranks share: the cell's configuration. `failure/1` is why rank 1 failed."""
+"""Of the store that the ranks share: the cell's configuration. `ready/1` and `failure/1` are what rank 1 says."""
 
 
 class RankError(Exception):
@@ -67,6 +76,9 @@ class Others(Protocol):
     """The other ranks, as rank 0 sees them."""
 
     store: "Store"
+
+    def lost(self, seconds: float) -> str | None:
+        """Why one of them is no more, if one is so, or comes to be within this time."""
 
     def why(self, error: Exception) -> str:
         """The reason why rank 0 got `error` in place of an answer."""
@@ -90,6 +102,7 @@ def together(config: Config, raw: Mapping[str, Any], timeout: timedelta = TIMEOU
     started = Started.found()
     with _started_by_torchrun(started, timeout) if started else _children(config.devices, timeout) as others:
         others.store.set(CELL, json.dumps(raw))
+        _wait_for(others, config.devices)
         try:
             _join(others.store, 0, config.devices, choose(config.device), timeout)
             yield World(0, config.devices)
@@ -113,14 +126,23 @@ def follow(store: "Store", rank: int, size: int, local_rank: int, timeout: timed
         config = Config.checked(json.loads(store.get(CELL)))
         make_repeatable(config)
         place = choose_nth(config.device, local_rank)
+        training = _training(config, place, World(rank, size))
+        store.set(f"ready/{rank}", "")
         _join(store, rank, size, place, timeout)
-        _training(config, place, World(rank, size)).follow()
+        training.follow()
     except Exception as error:
-        if not (isinstance(error, RuntimeError) and _is_of_others(error)):
-            reason = out_of_memory(error) or "".join(traceback.format_exception(error))
-            store.set(f"failure/{rank}", reason)
-        os._exit(1)  # at once: what the others wait for will not come
+        if not (dist.is_initialized() and isinstance(error, RuntimeError) and _is_of_others(error)):
+            _explain(store, rank, error)
+        os._exit(FAILED)  # at once: what the others wait for will not come
     _part()
+
+
+def _explain(store: "Store", rank: int, error: Exception) -> None:
+    """Say why this rank fails: in short to rank 0, and at length to whoever looks for more, where that helps."""
+    explained = out_of_memory(error)
+    if not explained:
+        traceback.print_exception(error)
+    store.set(f"failure/{rank}", explained or f"{type(error).__name__}: {error}")
 
 
 def _training(config: Config, place: torch.device, world: World) -> "Training":
@@ -138,6 +160,14 @@ def _training(config: Config, place: torch.device, world: World) -> "Training":
 
 
 # --- the group of processes -------------------------------------------------------------------------------------------
+
+
+def _wait_for(others: Others, size: int) -> None:
+    """Come back when all ranks are about to join. Joining waits for one that never comes until its time is up."""
+    missing = [f"ready/{rank}" for rank in range(1, size)]
+    while missing := [key for key in missing if not others.store.check([key])]:
+        if reason := others.lost(POLL_S):
+            raise RankError(reason)
 
 
 def _join(store: "Store", rank: int, size: int, place: torch.device, timeout: timedelta) -> None:
@@ -195,19 +225,19 @@ class Children:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         threading.Thread(target=self._watch, name="ranks", daemon=True).start()
 
+    def lost(self, seconds: float) -> str | None:
+        wait([process.sentinel for process in self.processes.values() if process.exitcode is None], seconds)
+        return next(filter(None, map(self._cause, self.processes)), None)
+
     def why(self, error: Exception) -> str:
-        deadline = time.monotonic() + GRACE_S
-        while (left := deadline - time.monotonic()) > 0:
-            if reason := next(filter(None, map(self._cause, self.processes)), None):
+        deadline = time.monotonic() + SETTLED_S
+        while (left := deadline - time.monotonic()) > 0 and None in [p.exitcode for p in self.processes.values()]:
+            if reason := self.lost(left):
                 return reason
-            alive = [process.sentinel for process in self.processes.values() if process.exitcode is None]
-            if not alive:
-                break
-            wait(alive, left)
         if hung := [str(rank) for rank, process in self.processes.items() if process.exitcode is None]:
             seconds = f"{self.timeout.total_seconds():g}"
             return f"rank {' and '.join(hung)} hung: the others waited {seconds} s for it ({_first_line(error)})"
-        return f"another rank is gone ({_first_line(error)})"
+        return self.lost(0) or f"another rank is gone ({_first_line(error)})"
 
     def _cause(self, rank: int) -> str | None:
         """Why this rank has ended, where it did not because another one has."""
@@ -215,7 +245,9 @@ class Children:
         if code is not None and code < 0:
             hint = ", perhaps because memory ran out" if code == -signal.SIGKILL else ""
             return f"rank {rank} was killed by {signal.Signals(-code).name}{hint}"
-        return _told(self.store, rank) if code else None
+        if not code:
+            return None
+        return _told(self.store, rank) or (None if code == FAILED else f"rank {rank} ended with exit code {code}")
 
     def end(self) -> None:
         """They are gone when this comes back: by themselves where they were told that it is over, else at once."""
@@ -299,9 +331,12 @@ class Siblings:
         self.size = started.size
         self.store, _, _ = next(rendezvous("env://", started.rank, started.size, timeout=timeout))
 
+    def lost(self, seconds: float) -> str | None:
+        time.sleep(seconds)
+        return next(filter(None, (_told(self.store, rank) for rank in range(1, self.size))), None)
+
     def why(self, error: Exception) -> str:
-        told = [reason for rank in range(1, self.size) if (reason := _told(self.store, rank))]
-        return told[0] if told else f"another rank is gone or hangs ({_first_line(error)})"
+        return self.lost(SETTLED_S) or f"another rank is gone or hangs ({_first_line(error)})"
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def test_a_rank_that_fails_ends_the_cell_with_its_own_words(tmp_path):
         cell = composed([*TINY, *overrides])
     shutil.rmtree(images)
     with (
-        pytest.raises(RankError, match=r"^rank 1 failed\. (.|\n)*DataError: dataset\.path = .*: there is nothing"),
+        pytest.raises(RankError, match=r"^rank 1 failed\. ConfigError: (.|\n)*dataset\.path = .*: there is nothing"),
         together(cell.config, cell.raw) as world,
     ):
         world.meet()
