@@ -6,6 +6,7 @@ Equal", OSDI 2014.
 
 import errno
 import fcntl
+import glob
 import io
 import os
 import uuid
@@ -14,10 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from filelock import FileLock, Timeout
+
 UNFINISHED = ".unfinished"
 """Ends the names of temporary files."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
 OF_TORCH = ("iostream error", "inline_container", "PytorchStreamWriter")
@@ -89,7 +93,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], place: Place = 
         _clear(path.parent, folder)
         with suppress(OSError):  # some network file systems have no locks: there, leftovers stay
             fcntl.flock(folder, fcntl.LOCK_SH)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{UNFINISHED}")
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_unfinished()}")
         try:
             _fill(temporary, path, write)
             with disk_errors(path):
@@ -136,6 +140,54 @@ def _link(temporary: Path, path: Path) -> None:
         if path.exists():
             raise _TakenError from None
         temporary.replace(path)
+
+
+@contextmanager
+def locked(path: Path, timeout_s: float = -1) -> Iterator[None]:
+    """Nobody else has the lock at `path` as long as the block; it falls with the process.
+
+    Where the file system has no locks, as some that are shared have not, nobody is kept out: what must not happen there
+    either, a `src.sweep.claim.Claim` prevents.
+
+    Args:
+        path: of an empty file that is left there.
+        timeout_s: how long is waited for whoever has it; -1 for as long as it takes.
+
+    Raises:
+        filelock.Timeout: where it was not to be had.
+        DiskError: where there can be no such file.
+    """
+    with disk_errors(path):
+        make_folder(path.parent)
+        has_locks = _has_locks(path)
+    if not has_locks:
+        yield
+        return
+    lock = FileLock(path, timeout=timeout_s)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise
+    except OSError as error:
+        raise DiskError.at(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _has_locks(path: Path) -> bool:
+    """Whether the file system of `path` has locks. FileLock would take one that outlives its process for it."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return False
+            raise
+    return True
 
 
 def make_folder(folder: Path) -> None:
@@ -211,12 +263,18 @@ def _fill(temporary: Path, path: Path, write: Callable[[BinaryIO], object]) -> N
 def _clear(folder: Path, opened: int) -> None:
     """Remove what killed writers have left in `folder`, unless somebody is writing there: whoever writes has it locked.
 
-    The lock is the system's, and ends with the process.
+    The lock is the system's, and ends with the process. Other machines that share the folder may have it locked without
+    this one's knowing: what they have left is left to them.
     """
     with suppress(OSError):
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for leftover in folder.glob(f".*{UNFINISHED}"):
+        for leftover in folder.glob(f".*{glob.escape(_unfinished())}"):
             leftover.unlink(missing_ok=True)
+
+
+def _unfinished() -> str:
+    """Ends the names of this machine's temporary files."""
+    return f".{os.uname().nodename}{UNFINISHED}"
 
 
 def _sync(folder: int) -> None:

@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from src.fit.loop import Training
     from src.progress import Progress
     from src.sweep.cell import Cell
+    from src.sweep.claim import Claim
     from src.sweep.result import Result
     from src.tracking.run import Run
 
 log = logging.getLogger(__name__)
 
 
-def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
+def train(cell: "Cell", folder: Path, progress: "Progress", claim: "Claim") -> "Result":
     """Train the cell and record it, from the data to the verdict of the test split.
 
     It goes on from the checkpoint of an interrupted attempt, where the folder holds one.
@@ -48,6 +49,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
         cell: what to train.
         folder: the cell's own; its checkpoints, log and result are written there.
         progress: is told of every epoch, and may ask to stop after it.
+        claim: of this attempt. Nothing that lasts is written after another has come.
 
     Raises:
         DataError: where the data set cannot be read or split.
@@ -56,7 +58,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
         RankError: where one of several processes that train it together failed.
         NonFiniteLossError: where training diverged.
         NonFiniteOutputError: where the network's outputs did, after training.
-        Interrupted: where it was asked to stop.
+        Interrupted: where it was asked to stop, or another attempt has taken over.
     """
     import numpy as np
     from torch import nn
@@ -73,7 +75,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
     config = cell.config
     device.make_repeatable(config)
     place = device.choose(config.device)
-    with open_run(cell, folder, progress.note) as run:
+    with open_run(cell, claim, progress.note) as run:
         source = config.dataset.build(config.data_dir)
         splits = load(source, config.outputs_dir / "cache")
         normalize = Normalize(splits.mean, splits.std).to(place)
@@ -85,7 +87,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
 
             past = checkpoint.go_on(folder, training)
             progress.begun(cell, source, splits, place, training.num_done)
-            _fit(training, past, folder, run, progress)
+            _fit(training, past, claim, run, progress)
 
         best = past.best
         statistics = {"mean": list(splits.mean), "std": list(splits.std)}
@@ -114,7 +116,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
     )
 
 
-def _fit(training: "Training", past: "Past", folder: Path, run: "Run", progress: "Progress") -> None:
+def _fit(training: "Training", past: "Past", claim: "Claim", run: "Run", progress: "Progress") -> None:
     """Train to the last epoch, or until none is better. Every epoch is kept before it is recorded.
 
     Whatever stops the process, an epoch that is in the records is so in the checkpoint too, and is not trained again.
@@ -126,7 +128,8 @@ def _fit(training: "Training", past: "Past", folder: Path, run: "Run", progress:
         return
     for epoch in training.epochs():
         past.add(epoch, training.model)
-        checkpoint.save_last(folder, training, past)
+        claim.check()
+        checkpoint.save_last(claim.folder, training, past)
         run.log_epochs([epoch])
         progress.epoch_over(epoch)
         log.info(epoch)
@@ -141,19 +144,23 @@ def record(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
 
     Returns: the outcome; of an earlier attempt, where that finished while this one waited for the folder.
     """
-    from filelock import FileLock
-
-    from src.files import DiskError
+    from src.files import DiskError, locked
     from src.fit.checkpoint import LAST
+    from src.sweep.claim import Claim, SupersededError
     from src.sweep.result import Result
 
-    with FileLock(folder / ".lock"):  # an attempt that was left behind may still be at work
+    with locked(folder / ".lock"):  # an attempt that was left behind may still be at work
         if (left := Result.of(folder)) is not None and left.finished:
             return left
-        Result.remove(folder)
-        result = _outcome(cell, folder, progress)
         try:
+            claim = Claim.of(folder)  # where nothing can be locked
+            Result.remove(folder)
+            result = _outcome(cell, folder, progress, claim)
+            claim.check()
             result.save(folder)
+        except SupersededError as stop:
+            log.info("given up: %s", stop)
+            return Result(cell.id, cell.name, "interrupted", str(stop))
         except DiskError as error:  # it is not finished before that is written down
             result = _failed(cell, folder, progress, error)
         if result.finished:
@@ -161,12 +168,19 @@ def record(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
     return result
 
 
-def _outcome(cell: "Cell", folder: Path, progress: "Progress") -> "Result":
-    """Train the cell; a failure is told, logged, and an outcome like another."""
+def _outcome(cell: "Cell", folder: Path, progress: "Progress", claim: "Claim") -> "Result":
+    """Train the cell; a failure is told, logged, and an outcome like another.
+
+    Raises:
+        SupersededError: where there is to be none, because another attempt has taken over.
+    """
+    from src.sweep.claim import SupersededError
     from src.sweep.result import Result
 
     try:
-        return train(cell, folder, progress)
+        return train(cell, folder, progress, claim)
+    except SupersededError:
+        raise
     except Interrupted as stop:
         log.info("interrupted %s", stop)
         return Result(cell.id, cell.name, "interrupted", f"interrupted {stop}")

@@ -1,12 +1,24 @@
 import errno
 import re
 import resource
+import socket
 from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
+from filelock import Timeout
 
-from src.files import UNFINISHED, DiskError, disk_trouble, make_folder, why_not_writable, write_text, write_whole
+from src.files import (
+    UNFINISHED,
+    DiskError,
+    disk_trouble,
+    locked,
+    make_folder,
+    why_not_writable,
+    write_first,
+    write_text,
+    write_whole,
+)
 
 
 def test_a_file_is_written_with_its_folders(tmp_path):
@@ -28,11 +40,26 @@ def test_a_failed_write_leaves_the_old_contents_and_nothing_else(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
-    (tmp_path / f".a.txt.0123{UNFINISHED}").write_text("half of the n")
-    (tmp_path / f"mine{UNFINISHED}").write_text("no temporary file")
+def test_what_killed_writers_of_this_machine_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / f".a.txt.0123.{socket.gethostname()}{UNFINISHED}").write_text("half of the n")
+    others = {f"mine{UNFINISHED}", f".a.txt.0123.another-machine{UNFINISHED}"}
+    for name in others:
+        (tmp_path / name).write_text("no temporary file of this machine")
     write_text(tmp_path / "b.txt", "another")
-    assert {p.name for p in tmp_path.iterdir()} == {"b.txt", f"mine{UNFINISHED}"}
+    assert {p.name for p in tmp_path.iterdir()} == {"b.txt", *others}
+
+
+def test_the_first_to_write_a_file_is_the_only_one(tmp_path):
+    assert write_first(tmp_path / "a.txt", "first")
+    assert not write_first(tmp_path / "a.txt", "second")
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "first"}
+
+
+def test_a_lock_keeps_others_out_until_its_block_is_over(tmp_path):
+    with locked(tmp_path / "new" / ".lock"), pytest.raises(Timeout), locked(tmp_path / "new" / ".lock", timeout_s=0):
+        pass
+    with locked(tmp_path / "new" / ".lock", timeout_s=0):
+        pass
 
 
 def test_what_another_is_writing_is_not_taken_for_a_leftover(tmp_path):

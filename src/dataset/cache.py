@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from filelock import FileLock
 from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 from src.dataset.source import Dataset
-from src.files import disk_errors, make_folder, write_text, write_whole
+from src.files import locked, write_text, write_whole
 
 FORMAT = 1
 """Part of a cache's name; raised when what it holds, or how it is decoded, changes."""
@@ -46,10 +45,7 @@ def rows(source: Dataset, num_images: int, cache_dir: Path) -> Rows:
     """
     parts = [source.name, source.fingerprint, f"{source.channels}x{source.image_size}", source.decoding, str(FORMAT)]
     path = cache_dir / ("-".join(part for part in parts if part) + ".npy")
-    with disk_errors(path):
-        make_folder(path.parent)
-        lock = FileLock(path.with_suffix(".lock")).acquire()
-    with lock:  # several cells may want it at once; one decodes, the others wait
+    with locked(path.with_suffix(".lock")):  # several cells may want it at once; one decodes, the others wait
         found = _checked(path, source)
         if found is None:
             _write(path, source, num_images)

@@ -7,11 +7,13 @@ fails. Where torchrun or a scheduler has started one process a device, those are
 Only rank 0 writes. What is told to the others is JSON, tensors and plain containers, so that hearing it runs no code.
 """
 
+import ctypes
 import json
 import multiprocessing
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -60,6 +62,9 @@ GRACE_S = 10.0
 
 NOT_FOR_OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """Signals that ask to stop, which rank 0 is to make something of: all processes of a terminal or a job may get them."""
+
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2): the signal that the kernel sends when the parent is gone."""
 
 FAILED = 1
 """The exit code of a rank that has said why, or failed because another one has."""
@@ -289,6 +294,8 @@ def _children(size: int, timeout: timedelta) -> Iterator[Children]:
 def _child(rank: int, path: Path, size: int, num_threads: int, timeout: timedelta) -> None:
     """The whole life of such a process."""
     leaving.with_parent()
+    if sys.platform == "linux":  # also where it hangs so hard that none of its threads gets a turn
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     _leave_signals_to_rank_0()
     torch.set_num_threads(num_threads)
     torch.set_num_interop_threads(num_threads)

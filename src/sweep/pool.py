@@ -17,6 +17,7 @@ from src.live import Board
 from src.sweep import server
 from src.sweep.attempt import SERVER_DIED, Attempt
 from src.sweep.cell import Cell
+from src.sweep.claim import Claim
 from src.sweep.result import Result, Status
 from src.sweep.slots import Slot
 from src.sweep.worker import GRACE_S, OUTPUT_FILE, Begun, Failed, HydraJob, Noted, Task, Work, run
@@ -49,14 +50,17 @@ class Pool:
         self.results: list[Result] = []
         self.given_up = False
         self.noted: str | None = None
+        self.claim: Claim | None = None
 
     def run(self, folders: Sequence[Path]) -> list[Result]:
         """Run the cells that are frozen in `folders`. Returns their outcomes, in the order in which they came.
 
         Raises:
             KeyboardInterrupt: where the user, or the machine, asked to stop, once and for all it is over.
+            SupersededError: where another process has taken the sweep over.
         """
         waiting = deque(folders)
+        self.claim = Claim.standing(folders[0].parent) if folders else None
         with Interrupt.on_signals() as interrupt, waking() as woken:
             try:
                 while not interrupt.requested:
@@ -156,7 +160,7 @@ class Pool:
         if status == "failed" and attempt.failure is None:
             lines = last_lines(attempt.folder / OUTPUT_FILE, attempt.output_start)
             self.board.failed(cell, f"{reason}\n{lines}".strip())
-        return write_off(cell, attempt.folder, status, reason)
+        return write_off(cell, attempt.folder, status, reason, self.claim)
 
     def _ask_to_stop(self, interrupt: Interrupt) -> None:
         """Let every running cell finish its epoch."""

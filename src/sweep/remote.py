@@ -5,6 +5,7 @@ as it does on this machine, and its journal tells of its epochs. So this process
 place, while the cells go on.
 """
 
+import os
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Protocol
 from src.interrupt import Interrupt, waking
 from src.live import Board
 from src.sweep.cell import Cell
+from src.sweep.claim import Claim
 from src.sweep.result import Result, Status
 from src.sweep.worker import OUTPUT_FILE, HydraJob
 from src.sweep.write_off import last_lines, size, write_off
@@ -137,6 +139,7 @@ class Remote:
         self.there: list[HandedOver] = []
         self.results: list[Result] = []
         self.given_up = False
+        self.claim: Claim | None = None
 
     def run(self, folders: Iterable[Path]) -> list[Result]:
         """Run the cells that are frozen in `folders`. Returns their outcomes, in the order in which they came.
@@ -146,6 +149,7 @@ class Remote:
 
         Raises:
             KeyboardInterrupt: where the user, or the machine, asked to stop, once and for all it is over.
+            SupersededError: where another process has taken the sweep over.
         """
         at_a_time = None if isinstance(folders, Sequence) else self.engine.num_slots
         waiting = iter(folders)
@@ -178,6 +182,7 @@ class Remote:
         """The cell, ready to be handed over; None where it has finished since that was looked at."""
         cell = Cell.thaw(folder)
         assert cell is not None
+        self.claim = self.claim or Claim.standing(folder.parent)
         if (result := Result.of(folder)) is not None and result.finished:
             self._note(cell, result)
             return None
@@ -194,8 +199,8 @@ class Remote:
         for handed in list(self.there):
             self._look_at(handed)
         pause_s = max(self.poll_s, (time.monotonic() - begun) / MAX_SHARE)
-        if self.there:
-            select.select([woken], [], [], pause_s)
+        if self.there and woken in select.select([woken], [], [], pause_s)[0]:
+            os.read(woken, 1024)
 
     def _look_at(self, handed: HandedOver) -> None:
         state = self.engine.state(handed.folder)  # first: what it leaves in its folder it does before it is over
@@ -228,7 +233,7 @@ class Remote:
 
     def _write_off(self, handed: HandedOver, status: Status, reason: str) -> None:
         """The scheduler has done with the cell, and it has left no result."""
-        result = write_off(handed.cell, handed.folder, status, reason)
+        result = write_off(handed.cell, handed.folder, status, reason, self.claim)
         if result.status == "failed":
             lines = last_lines(handed.folder / OUTPUT_FILE, handed.output_start)
             self.board.failed(handed.cell, f"{result.reason}\n{lines}".strip())

@@ -3,23 +3,24 @@
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from src import terminal
 from src.command_line import typed
 from src.compose import unique_id
-from src.files import DiskError, disk_trouble
+from src.files import DiskError, disk_trouble, locked
 from src.fit import checkpoint
 from src.interrupt import Interrupt
 from src.problems import ConfigError
 from src.report import Report, write_report
 from src.sweep import frozen
 from src.sweep.cell import Cell, SweepContext
+from src.sweep.claim import Claim
 from src.sweep.estimate import estimate
 from src.sweep.frozen import FrozenPlan
 from src.sweep.plan import Plan
@@ -63,15 +64,16 @@ def run_sweep(plan: Plan, launch: Launch) -> int:
 
     Raises:
         ConfigError: where a sweep is to be resumed that is not there, is running, or rests on what has changed.
+        SupersededError: where another process, which could not know of this one, has taken the sweep over.
     """
     config = plan.cells[0].config  # what is read from it is the same for all: it cannot be swept
     folder, planned = _frozen(plan)
     sweep_id = planned.sweep
     terminal.show_plan(sweep_id, plan)
     store = reach(config)
-    with _alone(folder), Interrupt.on_signals() as interrupt:
+    with _alone(folder) as claim, Interrupt.on_signals() as interrupt:
         planned.save(folder)
-        sweep = Sweep(plan.cells, folder, runs.begin(folder, planned, config.tracking), store)
+        sweep = Sweep(plan.cells, folder, runs.begin(claim, planned, config.tracking), store)
         sweep.deliver()
         status = "FAILED"
         try:
@@ -259,16 +261,14 @@ def _resumed(earlier: FrozenPlan, now: FrozenPlan, *, anyway: bool) -> FrozenPla
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else runs the sweep of `folder` as long as the block. The lock falls with the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ConfigError([f"resume = {folder.name!r}: another process is running this sweep"]) from None
-    with lock:
-        yield
+def _alone(folder: Path) -> Iterator[Claim]:
+    """Nobody else runs the sweep of `folder` as long as the block; or, where it has no locks, as the claim holds."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / ".lock", timeout_s=0))
+        except Timeout:
+            raise ConfigError([f"resume = {folder.name!r}: another process is running this sweep"]) from None
+        yield Claim.of(folder)
 
 
 def folder_overrides(folder: Path, cell_id: str) -> list[str]:

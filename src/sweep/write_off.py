@@ -5,7 +5,9 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from src.files import DiskError
 from src.sweep.cell import Cell
+from src.sweep.claim import Claim
 from src.sweep.result import Result, Status
 from src.sweep.worker import OUTPUT_FILE
 from src.tracking.delivery import AwayError, deliver
@@ -19,8 +21,23 @@ MAX_OUTPUT_BYTES = 64 * 1024
 """These lines are looked for at the end; a process that prints without end leaves more than fits in memory."""
 
 
-def write_off(cell: Cell, folder: Path, status: Status, reason: str) -> Result:
-    """Leave a result, and end the run in the store. Returns the result, or the one that is there after all."""
+def write_off(cell: Cell, folder: Path, status: Status, reason: str, sweep: Claim | None) -> Result:
+    """Leave a result, and end the run in the store. Returns the result, or the one that is there after all.
+
+    Args:
+        cell: as it was frozen.
+        folder: the cell's own.
+        status: that it gets.
+        reason: that it gets.
+        sweep: the claim of this process, or of one that it works for, on the sweep.
+
+    Raises:
+        SupersededError: where another process has taken the sweep over, which the cell may be running for now.
+    """
+    if sweep:
+        sweep.check()
+    with suppress(DiskError):
+        Claim.of(folder)  # the process may live on, on a machine that the scheduler has lost sight of
     journal = Journal(folder)
     result = Result(cell.id, cell.name, status, reason, journal.progress.run_id)
     if not result.save_first(folder) and (left := Result.of(folder)) is not None:

@@ -5,8 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from filelock import FileLock
-
+from src.files import locked
+from src.sweep.claim import SupersededError
 from src.tracking.delivery import AwayError, Delivery
 from src.tracking.journal import LOCK, Journal
 from src.tracking.store import Store, StoreError, settle
@@ -33,6 +33,7 @@ class Courier:
         self.journal, self.connect, self.tell = journal, connect, tell
         self._store: Store | None = None
         self._away_since: float | None = None
+        self._given_up = False
         self._woken, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
         self._thread.start()
@@ -54,20 +55,23 @@ class Courier:
             settle(self._store)
 
     def _run(self) -> None:
-        with FileLock(self.journal.folder / LOCK):
+        with locked(self.journal.folder / LOCK):
             while True:
                 self._woken.wait(RETRY_S if self._away_since else None)
                 self._woken.clear()
                 closing = self._closing.is_set()
                 if closing or not self._away_since or time.monotonic() - self._away_since >= RETRY_S:
                     self._deliver()
-                if closing:
+                if closing or self._given_up:
                     return
 
     def _deliver(self) -> None:
         try:
+            self.journal.check()
             self._store = self._store or self.connect()
             Delivery(self.journal, self._store).run()
+        except SupersededError:  # whoever has taken over delivers
+            self._given_up = True
         except (AwayError, StoreError) as error:
             if self._away_since is None:
                 log.info("the store takes no records: %s", error)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from mlflow.entities import (
     Dataset,
     DatasetInput,
@@ -30,7 +30,7 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
-from src.files import DiskError
+from src.files import DiskError, locked
 from src.tracking.journal import LOCK, REASON, Entry, Journal, journals
 from src.tracking.store import MAX_PARAM_LENGTH, Store, first_line, in_words
 
@@ -57,7 +57,7 @@ def deliver(journal: Journal, store: Store) -> None:
         AwayError: where the store takes nothing at the moment. What it has taken is remembered.
     """
     try:
-        with FileLock(journal.folder / LOCK, timeout=0):
+        with locked(journal.folder / LOCK, timeout_s=0):
             Delivery(journal, store).run()
     except Timeout:
         return

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,10 +52,11 @@ class Journal:
 
     Args:
         home: the folder of the cell, or of the sweep, that the run is of.
+        check: is called before anything is written, and raises where that is another's by now.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, check: Callable[[], object] = lambda: None) -> None:
+        self.home, self.check = home, check
         self.folder = home / FOLDER
 
     # --- writing ------------------------------------------------------------------------------------------------------
@@ -115,6 +116,7 @@ class Journal:
         Raises:
             DiskError: where the disk does not take it.
         """
+        self.check()
         line = json.dumps({"do": do, "at_ms": int(time.time() * 1000), **fields}).encode() + b"\n"
         path = self.folder / ENTRIES
         new = not path.exists()

@@ -23,6 +23,7 @@ from src.interrupt import Interrupted
 from src.model.summary import Layer
 from src.summary.commands import of_cell
 from src.sweep.cell import Cell
+from src.sweep.claim import Claim
 from src.tracking import figures, tables
 from src.tracking.courier import Courier
 from src.tracking.delivery import MODEL
@@ -177,7 +178,7 @@ class Run:
 
 
 @contextmanager
-def open_run(cell: Cell, home: Path, tell: Callable[[str], object]) -> Iterator[Run]:
+def open_run(cell: Cell, claim: Claim, tell: Callable[[str], object]) -> Iterator[Run]:
     """The cell's run, which ends FINISHED, or with the reason as a tag: FAILED, or KILLED where it was interrupted.
 
     A cell that was begun before goes on in the same run. A store that is away hinders nothing: what it misses is in the
@@ -185,10 +186,10 @@ def open_run(cell: Cell, home: Path, tell: Callable[[str], object]) -> Iterator[
 
     Args:
         cell: what is recorded.
-        home: the cell's folder.
+        claim: of this attempt, on the cell's folder. Nothing is recorded after another attempt has come.
         tell: is told where the store is away, and when it is back.
     """
-    journal, tracking = Journal(home), cell.config.tracking
+    journal, tracking = Journal(claim.folder, claim.check), cell.config.tracking
     journal.begin(cell.name, _tags(cell), tracking, nested=cell.sweep is not None)
     courier = None if tracking.offline else Courier(journal, lambda: open_store(cell.config), tell)
     run = Run(cell, journal, courier)

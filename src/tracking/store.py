@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from src.config import Config
+from src.file_system import network_file_system
+from src.files import locked
 
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -28,7 +30,6 @@ from contextlib import closing, suppress
 
 import mlflow
 from alembic.util import CommandError
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
@@ -80,6 +81,8 @@ def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
     outputs = outputs_dir.resolve()
     place = f"tracking.uri = {uri!r}" if uri else f"outputs_dir = {str(outputs_dir)!r}"
     artifacts = None if uri else outputs / "artifacts"
+    if kind := _unsafe(uri or f"sqlite:///{outputs / 'mlflow.db'}"):
+        raise StoreError(f"{place}: {ON_A_NETWORK.format(kind=kind)}")
     try:
         uri = uri or f"sqlite:///{_database(outputs / 'mlflow.db')}"
         client = MlflowClient(uri)
@@ -92,6 +95,19 @@ def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
 
 
 NO_SERVER = "what answers there is no MLflow server"
+
+ON_A_NETWORK = (
+    "SQLite, which would hold the records, is not safe on a network file system ({kind}): what one machine locks and "
+    "maps into memory, another does not see (https://sqlite.org/wal.html). Start a tracking server and name it with "
+    "tracking.uri=http://..., or keep the records in files for now with tracking.offline=true, or set outputs_dir to a "
+    "local disk"
+)
+
+
+def _unsafe(uri: str) -> str | None:
+    """The kind of the network file system that a store of SQLite would be on."""
+    database = make_url(uri).database if uri.startswith("sqlite:") else None
+    return network_file_system(Path(database)) if database else None
 
 
 def in_words(error: BaseException, uri: str) -> str:
@@ -157,7 +173,7 @@ def settle(store: Store) -> None:
 def _database(path: Path) -> Path:
     """The SQLite file at `path`, with MLflow's tables."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         if not path.exists():
             temporary = path.with_name(f".{path.name}.creating")
             temporary.unlink(missing_ok=True)

@@ -1,11 +1,11 @@
 """A sweep's own run in MLflow, the parent that its cells are nested under, and what other sweeps have left there."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from mlflow.entities import Run
 
 from src.config import Tracking
+from src.sweep.claim import Claim
 from src.sweep.frozen import FrozenPlan
 from src.sweep.result import Result
 from src.tracking.environment import origin
@@ -15,12 +15,12 @@ from src.tracking.store import Store
 PAGE = 1000  # runs a query
 
 
-def begin(home: Path, plan: FrozenPlan, tracking: Tracking) -> Journal:
+def begin(claim: Claim, plan: FrozenPlan, tracking: Tracking) -> Journal:
     """Open the sweep's run; a sweep that is resumed keeps its own.
 
     Arms may have been added since, and MLflow changes no parameter: the description and the report have them.
     """
-    journal = Journal(home)
+    journal = Journal(claim.folder, claim.check)
     tags = {"kind": "sweep", "sweep": plan.sweep, **origin()}
     name = f"sweep of {' x '.join(plan.factors) or 'one cell'}"
     journal.begin(name, tags, tracking, nested=False)

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from src.files import write_text
+from src.files import locked, write_text
 from tests.faults.system_calls import LOCK, on_x86, trace
 from tests.faults.writers import WRITERS
 
@@ -72,7 +72,7 @@ def calls_of(work, folder):
 
     def note(call):
         if call.name is not None and call.target.is_relative_to(folder):
-            seen.append((call.name, re.sub(r"\w{8}(?=\.unfinished)", "*", str(call.target.relative_to(folder)))))
+            seen.append((call.name, re.sub(r"\w{8}\.[^/]*(?=\.unfinished)", "*", str(call.target.relative_to(folder)))))
 
     lives, raised = trace(work, note)
     assert lives, raised
@@ -110,3 +110,20 @@ def written_without(call_number, error, path):
 def test_a_file_system_without_locks_will_do(aside, tmp_path):
     aside(written_without, LOCK, errno.ENOLCK, tmp_path / "a.txt")
     assert (tmp_path / "a.txt").read_text() == "two"
+
+
+def enter(path):
+    with locked(path):
+        path.with_name(".entered").touch()
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_where_there_are_no_locks_nobody_is_kept_out(aside, tmp_path, error):
+    aside(without_locks, error, tmp_path / ".lock")
+    assert (tmp_path / ".entered").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", ".entered"}  # and no lock that stays
+
+
+def without_locks(error, path):
+    lives, raised = trace(partial(enter, path), lambda call: error if call.registers.orig_rax == LOCK else None)
+    assert (lives, raised) == (True, "")

@@ -3,6 +3,7 @@
 import pytest
 
 from src.compose import hydra_at
+from src.sweep.claim import Claim
 from src.sweep.estimate import estimate, params_of
 from src.sweep.plan import plan
 from src.tracking.past import past_cells
@@ -44,7 +45,7 @@ def trained(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("outputs")
     cell = cell_of(outputs)
     result = record(cell, outputs / "cell", Quiet())
-    with pytest.raises(ZeroDivisionError), open_run(cell, outputs / "failed", print):
+    with pytest.raises(ZeroDivisionError), open_run(cell, Claim.of(outputs / "failed"), print):
         raise ZeroDivisionError
     return cell, result.run_id
 

@@ -15,6 +15,7 @@ from src.dataset import ImageSet, StreamedSet
 from src.fit.epoch import Epoch
 from src.fit.evaluate import evaluate
 from src.sweep.cell import Cell
+from src.sweep.claim import Claim
 from src.tracking.run import open_run
 from src.tracking.store import open_store
 
@@ -53,7 +54,7 @@ def streamed(folder, num_images):
 
 def recorded(cell, home, evaluation, test):
     """A run with a batch and a result, and the folder of its artifacts."""
-    with open_run(cell, home, print) as run:
+    with open_run(cell, Claim.of(home), print) as run:
         run.log_batch(torch.rand(5, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1]), NAMES)
         run.log_result([EPOCH], EPOCH, evaluation, NAMES, test)
     logged = open_store(cell.config).client.get_run(run.id)

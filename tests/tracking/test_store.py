@@ -1,5 +1,6 @@
 """The store, with a real SQLite file and real processes."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -8,8 +9,12 @@ from contextlib import closing
 import pytest
 from mlflow import MlflowClient
 
-from src.tracking.store import open_store, settle
+from src.file_system import network_file_system
+from src.problems import ConfigError
+from src.tracking.store import StoreError, open_store, settle
+from src.tracking.sync import reach
 from tests.conftest import ROOT, config_of
+from tests.shared_folder import mounts
 
 OPEN_AND_LOG = """
 import sys
@@ -89,3 +94,29 @@ def test_processes_that_start_at_once_share_one_new_store(tmp_path):
     store = open_store(config_of(f"outputs_dir={tmp_path}"))
     runs = store.client.search_runs([store.experiment_id])
     assert [(run.info.status, run.data.metrics) for run in runs] == [("FINISHED", {"m": 1.0})] * 6
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "sshfs"])
+def test_sqlite_on_a_network_file_system_is_refused_with_the_reason(tmp_path, kind):
+    (tmp_path / "shared").mkdir()
+    with mounts(tmp_path / "shared", "mounted", options=f"subtype={kind}") as (mounted,):
+        outputs = mounted / "new" / "outputs"
+        for override in (f"outputs_dir={outputs}", f"tracking.uri='sqlite:///{outputs}/mine.db'"):
+            why = f"is not safe on a network file system ({kind}): what one machine locks and maps into memory, another"
+            with pytest.raises(StoreError, match=re.escape(why)):
+                open_store(config_of(override))
+        assert not outputs.exists()
+        told = re.escape("Start a tracking server and name it with tracking.uri=http://..., or keep the records")
+        with pytest.raises(ConfigError, match=told):
+            reach(config_of(f"outputs_dir={outputs}"))
+        assert reach(config_of(f"outputs_dir={outputs}", "tracking.offline=true")) is None
+
+
+def test_a_file_system_is_that_of_the_folder_that_would_hold_it(tmp_path):
+    (tmp_path / "shared" / "inner").mkdir(parents=True)
+    with mounts(tmp_path / "shared", "mounted", options="subtype=nfs") as (mounted,):
+        (tmp_path / "link").symlink_to(mounted)
+        assert network_file_system(mounted / "inner" / "not" / "there") == "nfs"
+        assert network_file_system(tmp_path / "link") == "nfs"
+        assert network_file_system(tmp_path / "mounted-beside") is None
+    assert network_file_system(mounted) is None

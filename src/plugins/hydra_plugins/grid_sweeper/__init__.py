@@ -39,6 +39,7 @@ class GridSweeper(Sweeper):
         from src.command_line import refuse
         from src.files import disk_trouble
         from src.problems import ConfigError
+        from src.sweep.claim import SupersededError
         from src.sweep.plan import plan
         from src.sweep.run import SOME_FAILED, dry_run, run_sweep
 
@@ -52,6 +53,9 @@ class GridSweeper(Sweeper):
             exit_code = run_sweep(planned, self._launch)
         except ConfigError as error:
             refuse(error)
+        except SupersededError as stop:
+            terminal.show_error(str(stop))
+            exit_code = SOME_FAILED
         except OSError as error:
             if (trouble := disk_trouble(error, config.outputs_dir)) is None:
                 raise

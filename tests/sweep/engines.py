@@ -1,0 +1,74 @@
+"""A scheduler for tests: every cell is a real process, started as a scheduler's job would be."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from src.sweep.remote import Over, Running, Waiting
+from tests.conftest import ROOT
+
+
+class Processes:
+    """Runs up to `num_machines` cells at a time, as `python -m src.sweep.node`, the others wait.
+
+    Attributes:
+        events: what it was told, in order.
+    """
+
+    def __init__(self, num_machines=2, num_slots=None, command=("-m", "src.sweep.node")):
+        self.num_machines, self.num_slots, self.command = num_machines, num_slots, command
+        self.queue, self.processes, self.events = [], {}, []
+
+    def start(self, folders):
+        self.events.append(("start", len(folders)))
+        self.queue += folders
+        self._fill()
+
+    def state(self, folder):
+        self._fill()
+        if folder in self.queue:
+            return Waiting()
+        if folder not in self.processes:
+            return Over("taken back")
+        code = self.processes[folder].poll()
+        return Running(f"machine {list(self.processes).index(folder)}") if code is None else Over(f"exit code {code}")
+
+    def stop(self, folder):
+        self.events.append(("stop", folder))
+        if folder in self.queue:
+            self.queue.remove(folder)
+        else:
+            self.processes[folder].terminate()
+
+    def kill(self, folder):
+        self.events.append(("kill", folder))
+        if folder in self.processes:
+            self.processes[folder].kill()
+
+    def requeue(self, folder):
+        """As a scheduler does that needs the machine for something else."""
+        process = self.processes[folder]
+        process.terminate()
+        process.wait()
+        del self.processes[folder]
+        self.queue.append(folder)
+
+    def close(self):
+        self.events.append(("close", None))
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def _fill(self):
+        running = sum(process.poll() is None for process in self.processes.values())
+        for folder in self.queue[: max(0, self.num_machines - running)]:
+            self.queue.remove(folder)
+            self.processes[folder] = subprocess.Popen(
+                [sys.executable, *self.command, str(folder)],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )

@@ -1,0 +1,35 @@
+"""What cells of the remote tests do, each in a process of its own: `python -m tests.sweep.on_a_node FOLDER`."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from src.sweep.node import work_alone
+from src.sweep.result import Result
+from src.train import record
+from tests.sweep.faults import hang, until
+
+
+def work(cell, folder, progress):
+    """By seed: 0 finishes, 1 raises, 2 exits without a word, 3 is killed, 4 hangs, others train when they are let."""
+    match cell.config.seed:
+        case 0:
+            Result(cell.id, cell.name, "finished").save(folder)
+        case 1:
+            Result(cell.id, cell.name, "failed", "ValueError: not this one").save(folder)
+        case 2:
+            print("last words", flush=True)
+            os._exit(3)
+        case 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case 4:
+            hang()
+        case _:
+            (folder / "there").touch()
+            until((folder.parent / "go").exists)
+            record(cell, folder, progress)
+
+
+if __name__ == "__main__":
+    work_alone(Path(sys.argv[1]), 1, work)

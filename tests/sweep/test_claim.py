@@ -1,0 +1,101 @@
+"""Machines that share a folder and know nothing of each other's locks: each attempt's claim ends the one before it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from mlflow import MlflowClient
+
+from src.fit.checkpoint import LAST
+from src.sweep.cell import Cell
+from src.sweep.claim import Claim, SupersededError
+from src.sweep.result import Result
+from src.sweep.write_off import write_off
+from src.tracking.delivery import deliver_all
+from src.tracking.journal import Journal
+from tests.conftest import ROOT
+from tests.shared_folder import LOCAL_LOCKS, mounts
+from tests.sweep.faults import until
+from tests.sweep.test_pool import SILENT, Sweep
+
+TAKEN_OVER = r"^{}: another attempt, of whichever machine, has taken it over$"
+
+
+def test_a_claim_holds_until_another_comes(tmp_path):
+    first = Claim.of(tmp_path / "cell")
+    first.check()
+    second = Claim.of(tmp_path / "cell")
+    second.check()
+    with pytest.raises(SupersededError, match=TAKEN_OVER.format("cell")):
+        first.check()
+
+
+def test_nothing_is_recorded_after_another_has_come(tmp_path):
+    claim = Claim.of(tmp_path / "cell")
+    journal = Journal(claim.folder, claim.check)
+    (tmp_path / "cell" / "records").mkdir()
+    journal.tags({"a": "1"})
+    Claim.of(tmp_path / "cell")
+    with pytest.raises(SupersededError):
+        journal.tags({"a": "2"})
+    assert [entry["tags"] for entry in journal.entries()] == [{"a": "1"}]
+
+
+def test_a_cell_is_not_written_off_by_a_process_that_has_lost_its_sweep(tmp_path):
+    sweep = Sweep(tmp_path, "lost", ["seed=0"])
+    (folder,) = sweep.folders
+    claim = Claim.of(folder.parent)
+    Claim.of(folder.parent)
+    with pytest.raises(SupersededError, match=TAKEN_OVER.format("lost")):
+        write_off(Cell.thaw(folder), folder, "failed", "left no result", claim)
+    assert Result.of(folder) is None
+
+
+def test_a_result_that_a_cell_has_left_is_not_written_off(tmp_path):
+    sweep = Sweep(tmp_path, "late", ["seed=0"])
+    (folder,) = sweep.folders
+    Result(folder.name, "seed=0", "finished").save(folder)
+    assert write_off(Cell.thaw(folder), folder, "failed", "left no result", None).finished
+    assert Result.of(folder).finished
+
+
+# --- two machines -----------------------------------------------------------------------------------------------------
+
+
+def on_a_machine(folder):
+    """The process of a cell."""
+    command = [sys.executable, "-m", "src.sweep.node", str(folder)]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def recorded(sweep):
+    """How the only cell's run ended, and its accuracies with their steps, as the store has them."""
+    (folder,) = sweep.folders
+    deliver_all(folder.parent, sweep.store)
+    run_id = Journal(folder).progress.run_id
+    metrics = MlflowClient(sweep.store.uri).get_metric_history(run_id, "val/accuracy")
+    ends = [entry["status"] for entry in Journal(folder).entries() if entry["do"] == "end"]
+    return ends, [(metric.step, metric.value) for metric in metrics]
+
+
+def test_a_machine_that_was_lost_sight_of_leaves_the_cell_to_the_one_that_has_it_now(tmp_path):
+    overrides = ["seed=0", "epochs=150", "tracking.offline=true"]
+    contested, calm = Sweep(tmp_path / "shared", "contested", overrides), Sweep(tmp_path / "calm", "calm", overrides)
+    for folder in (*contested.folders, *calm.folders):
+        SILENT.save(folder)
+    (folder,) = contested.folders
+    with mounts(tmp_path / "shared", "a", "b", options=LOCAL_LOCKS) as views:
+        lost, has_it = (view / folder.relative_to(tmp_path / "shared") for view in views)
+        first = on_a_machine(lost)
+        until((folder / LAST).exists)
+        second = on_a_machine(has_it)
+        assert first.poll() is None
+        assert (first.wait(), second.wait()) == (0, 0)
+    assert on_a_machine(*calm.folders).wait() == 0
+
+    assert Result.of(folder).finished
+    ends, accuracies = recorded(contested)
+    assert ends == ["FINISHED"]  # of the second: the first has left without a word
+    assert [step for step, _ in accuracies] == list(range(1, 151))
+    assert (ends, accuracies) == recorded(calm)
