@@ -336,7 +336,7 @@ def _unavailable_devices(device: str, count: int) -> Iterator[str]:
     elif device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
         yield f"devices = {count}: there is one device of the kind mps; device=cpu trains in several processes"
     elif device != "cpu" and here > num_gpus > 0:
-        yield f"devices = {count}: this machine is to take {here}, and has {num_gpus}; give devices={num_gpus}"
+        yield f"devices = {count}: {here} GPUs are wanted on this machine, which has {num_gpus}"
 
 
 def _unlike_torchrun(count: int) -> Iterator[str]:

@@ -214,7 +214,7 @@ def endless(tmp_path):
 def members(session):
     """The processes of the session, those that nobody has buried left out: their ids and commands."""
     listed = subprocess.run(
-        ["ps", "-o", "pid=,stat=,args=", "-s", str(session)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "pid=,stat=,args=", "-s", str(session)], capture_output=True, text=True, check=False
     )
     fields = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
     return [(int(pid), command) for pid, stat, command in fields if not stat.startswith("Z")]
