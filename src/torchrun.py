@@ -16,7 +16,7 @@ class Started:
         rank: among all of them, from 0.
         size: how many there are, on all machines.
         local_rank: among those on this machine, from 0.
-        local_size: how many there are on this machine.
+        local_size: how many there are on this machine; 1 where that is not said: then each was given a device itself.
     """
 
     rank: int
@@ -30,5 +30,5 @@ class Started:
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return None
-        rank = int(os.environ["RANK"])
-        return cls(rank, size, int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", size)))
+        rank = int(os.environ.get("RANK", "0"))
+        return cls(rank, size, int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", 1)))

@@ -170,6 +170,35 @@ def test_a_sweep_gives_the_same_numbers_and_takes_both_processes_threads(two, tm
     assert found[cell] == expected
 
 
+def test_a_loss_that_is_not_finite_is_told_once_and_in_words(tmp_path):
+    done = train(tmp_path, *CELL, "optimizer.lr=1e30")
+    assert done.returncode == 1
+    assert done.stderr.count("NonFiniteLossError: the training loss became") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_in_a_sweep_the_cell_whose_rank_is_killed_fails_alone(tmp_path):
+    command = [sys.executable, "-m", "src.train", f"outputs_dir={tmp_path}", "-m", *ENDLESS, "seed=0,1"]
+    command += ["hydra.launcher.slots=2"]
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: len(list(tmp_path.glob("sweeps/*/*/last.pt"))) == 2)
+            rank, *_ = (pid for pid, command in members(process.pid) if "multiprocessing.spawn" in command)
+            os.kill(rank, signal.SIGKILL)
+            until(lambda: list(tmp_path.glob("sweeps/*/*/result.json")))
+            os.kill(process.pid, signal.SIGINT)
+            _, err = process.communicate(timeout=DEADLINE_S)
+            until(lambda: not members(process.pid))
+        finally:
+            if members(process.pid):
+                os.killpg(process.pid, signal.SIGKILL)
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("sweeps/*/*/result.json")]
+    failed, interrupted = sorted(results, key=lambda result: result["status"])
+    assert failed["reason"] == "RankError: rank 1 was killed by SIGKILL, perhaps because memory ran out"
+    assert interrupted["status"] == "interrupted"
+    assert failed["reason"] in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -236,7 +265,7 @@ def test_a_signal_to_all_ranks_lets_them_finish_the_epoch(endless, number):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process that is stopped with its parent")
 def test_where_rank_0_is_killed_no_rank_is_left_not_even_one_that_hangs(endless):
     process, _ = endless
-    (child,) = (pid for pid, command in members(process.pid) if "spawn_main" in command)
+    (child,) = (pid for pid, command in members(process.pid) if "multiprocessing.spawn" in command)
     os.kill(child, signal.SIGSTOP)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
