@@ -28,6 +28,9 @@ GREY = torch.tensor([0.299, 0.587, 0.114])
 YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 """From RGB to brightness and two axes of colour, in whose plane a hue is an angle (FCC, 1953)."""
 
+NUM_DRAWS = 10
+"""Of random numbers for an image: six for its geometry, four for its colours."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -51,14 +54,20 @@ class Augmentation:
     saturation: float = 0.0
     hue: float = 0.0
 
-    def __call__(self, images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+    @staticmethod
+    def draws(num_images: int, generator: torch.Generator) -> Tensor:
+        """What happens to so many images: a row for each, in [0, 1). `generator` is on the CPU."""
+        return torch.rand(num_images, NUM_DRAWS, generator=generator)
+
+    def __call__(self, images_NCHW: Tensor, draws_NK: Tensor) -> Tensor:
         """Change each image by itself.
 
         Args:
             images_NCHW: float32 in [0, 1], with as many rows as columns. Grey images have no saturation and no hue.
-            generator: on the CPU; what is drawn depends on it and on N alone.
+            draws_NK: as drawn by `draws`.
         """
-        draws_NK = torch.rand(len(images_NCHW), 10, generator=generator)
+        if not len(images_NCHW):  # a share of a batch may be empty, and torch makes no grid for that
+            return images_NCHW
         if self.flip or self.degrees or self.scale != (1.0, 1.0) or self.ratio != (1.0, 1.0):
             images_NCHW = _resampled(images_NCHW, self.geometry(draws_NK[:, :6]))
         if self.brightness or self.contrast or self.saturation or self.hue:

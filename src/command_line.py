@@ -20,6 +20,7 @@ from src.files import folder_problem
 from src.hydra_part import flag_problems, problems_by_override, run_folder
 from src.overrides import SEARCHPATH, parse
 from src.problems import ConfigError
+from src.torchrun import Started
 from src.trust import untrusted
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _checked(args: Namespace, overrides: list[str], parsed: Sequence[Override]) 
         return overrides
     refuse_all([_unquoted(override) for override in parsed])
     sweeps = args.multirun or "hydra.mode=MULTIRUN" in overrides
+    refuse_all([_started_by_torchrun() if sweeps else None])
     mode = RunMode.MULTIRUN if sweeps else RunMode.RUN
     refuse_all([(_misplaced if sweeps else _unswept)(override) for override in parsed])
     hydras = [str(override.input_line) for override in parsed if _is_hydras(override, sweeps=sweeps)]
@@ -176,6 +178,16 @@ def _misplaced(override: Override) -> str | None:
     if override.is_hydra_override() and override.is_sweep_override():
         return f"{override.input_line}: Hydra's own keys are the same for the whole sweep"
     return None
+
+
+def _started_by_torchrun() -> str | None:
+    """Why a sweep cannot run in each of several processes."""
+    if (started := Started.found()) is None:
+        return None
+    return (
+        f"--multirun: WORLD_SIZE = {started.size} in the environment says that so many processes were started to train "
+        f"one cell; a sweep starts those of its cells itself, with devices={started.size} and without torchrun"
+    )
 
 
 def _unquoted(override: Override) -> str | None:

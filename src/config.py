@@ -28,6 +28,7 @@ from pydantic import (
 
 from src.credentials import has_credentials
 from src.problems import ConfigError, in_words
+from src.torchrun import Started
 
 GROUPS = {"dataset": 1, "augmentation": 0, "activation": 0, "norm": 0, "model": 4, "optimizer": 1, "scheduler": 3}
 """The groups that build something, in the order in which `conf/config.yaml` composes them, each with the number of
@@ -39,7 +40,7 @@ SWEEP_KEYS = frozenset({"resume", "resume_anyway", "reuse", "dry_run", "retries"
 NOT_SCIENTIFIC = frozenset(
     {
         *SWEEP_KEYS,
-        *("device", "data_dir", "outputs_dir", "tracking"),
+        *("device", "devices", "data_dir", "outputs_dir", "tracking"),
         *("dataset.path", "dataset.memory_budget_mb", "dataset.num_workers"),
         *("dataset.max_images", "dataset.max_image_mb", "dataset.max_total_mb"),
     }
@@ -104,6 +105,7 @@ class Config(BaseModel):
     epochs: PositiveInt
     batch_size: PositiveInt
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:1")]
+    devices: PositiveInt
     precision: Literal["fp32", "bf16"]
     compile: bool
     deterministic: bool
@@ -273,6 +275,9 @@ def _impossible(config: Config) -> Iterator[str]:
             "take batch_size=2 or more, or norm=group"
         )
     yield from _unavailable_device(config.device)
+    if config.devices > 1:
+        yield from _unavailable_devices(config.device, config.devices)
+    yield from _unlike_torchrun(config.devices)
 
 
 def _beyond(value: Any, key: str = "") -> Iterator[str]:
@@ -317,3 +322,27 @@ def _unavailable_device(device: str) -> Iterator[str]:
     available += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     if device not in ("auto", *available) and not (device == "cuda" and "cuda:0" in available):
         yield f"device = {device!r}: this machine has {', '.join(available)}; device=auto takes the best of them"
+
+
+def _unavailable_devices(device: str, count: int) -> Iterator[str]:
+    """Why a cell cannot have several; on the CPU they are processes, of which any number can be had."""
+    import torch
+
+    started = Started.found()
+    here = started.local_size if started else count  # the others are on other machines
+    num_gpus = torch.cuda.device_count()
+    if ":" in device:
+        yield f"devices = {count}: device = {device!r} names one; device=cuda takes the first {count}"
+    elif device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
+        yield f"devices = {count}: there is one device of the kind mps; device=cpu trains in several processes"
+    elif device != "cpu" and here > num_gpus > 0:
+        yield f"devices = {count}: {here} GPUs are wanted on this machine, which has {num_gpus}"
+
+
+def _unlike_torchrun(count: int) -> Iterator[str]:
+    started = Started.found()
+    if started is not None and started.size != count:
+        yield (
+            f"devices = {count}: WORLD_SIZE = {started.size} in the environment says that so many processes were "
+            f"started to train the cell; give devices={started.size}, or start one without torchrun"
+        )

@@ -2,9 +2,12 @@
 
 import atexit
 import logging
+import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from typing import NoReturn
 
 
@@ -32,3 +35,15 @@ def run(main: Callable[[], object]) -> NoReturn:
     else:
         code = 0
     sys.exit(code)
+
+
+def with_parent() -> None:
+    """Nothing is left running where the process that started this one has gone, in whichever way."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

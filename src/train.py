@@ -26,6 +26,7 @@ from src import leaving, terminal
 from src.command_line import checked_arguments
 from src.compose import CONF, Composed
 from src.interrupt import Interrupt, Interrupted, Pruned
+from src.torchrun import Started
 
 if TYPE_CHECKING:
     from src.fit.checkpoint import Past
@@ -55,6 +56,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress", claim: "Claim") -> "
         DataError: where the data set cannot be read or split.
         WeightsError: where weights to begin with cannot be had.
         CheckpointError: where the checkpoint to go on from cannot be used.
+        RankError: where one of several processes that train it together failed.
         NonFiniteLossError: where training diverged.
         NonFiniteOutputError: where the network's outputs did, after training.
         Pruned: where it is a search's trial, and not worth going on with.
@@ -64,7 +66,7 @@ def train(cell: "Cell", folder: Path, progress: "Progress", claim: "Claim") -> "
     from torch import nn
 
     from src.dataset import load
-    from src.fit import checkpoint, device
+    from src.fit import checkpoint, device, ranks
     from src.fit.batches import Normalize
     from src.fit.evaluate import evaluate
     from src.fit.loop import NonFiniteLossError, Training, predict
@@ -81,18 +83,19 @@ def train(cell: "Cell", folder: Path, progress: "Progress", claim: "Claim") -> "
         splits = load(source, config.outputs_dir / "cache")
         normalize = Normalize(splits.mean, splits.std).to(place)
         model = build(config, source.shape, len(source.class_names), place)
-        training = Training(model, splits.train.to(place), splits.val.to(place), normalize, config)
         run.log_setup(source, splits, summary.layers(model, source.shape), place)
-        run.log_batch(*training.first_batch(), source.class_names)
+        with ranks.together(config, cell.raw) as world:
+            training = Training(model, splits.train.to(place), splits.val.to(place), normalize, config, world)
+            run.log_batch(*training.first_batch(), source.class_names)
 
-        past = checkpoint.go_on(folder, training)
-        progress.begun(cell, source, splits, place, training.num_done)
-        judge = judge_of(folder, progress.note)
-        try:
-            _fit(training, past, claim, run, progress, judge)
-        except NonFiniteLossError as error:
-            judge.diverged(past, error)
-            raise
+            past = checkpoint.go_on(folder, training)
+            progress.begun(cell, source, splits, place, training.num_done)
+            judge = judge_of(folder, progress.note)
+            try:
+                _fit(training, past, claim, run, progress, judge)
+            except NonFiniteLossError as error:
+                judge.diverged(past, error)
+                raise
 
         best = past.best
         statistics = {"mean": list(splits.mean), "std": list(splits.std)}
@@ -248,9 +251,11 @@ def _explained(error: Exception, folder: Path) -> str | None:
     from src.fit.evaluate import NonFiniteOutputError
     from src.fit.loop import NonFiniteLossError
     from src.fit.memory import out_of_memory
+    from src.fit.ranks import RankError
     from src.model.weights import WeightsError
 
-    if isinstance(error, DataError | WeightsError | CheckpointError | NonFiniteLossError | NonFiniteOutputError):
+    in_words = DataError | WeightsError | CheckpointError | NonFiniteLossError | NonFiniteOutputError | RankError
+    if isinstance(error, in_words):
         return f"{type(error).__name__}: {error}"
     if trouble := disk_trouble(error, folder):
         return str(trouble)
@@ -313,8 +318,23 @@ def _given_up(cell: "Cell", folder: Path) -> bool:
     return any(result.status == "failed" for other in folder.parent.iterdir() if (result := Result.of(other)))
 
 
+def _follow(started: Started) -> None:
+    """Train with rank 0, which alone reads the command line, unless that only asks something."""
+    from hydra._internal.utils import get_args_parser
+
+    asked, _ = get_args_parser().parse_known_args()
+    if asked.help or asked.hydra_help or asked.cfg or asked.info or asked.shell_completion:
+        return
+    from src.fit.ranks import follow_torchrun
+
+    follow_torchrun(started)
+
+
 def main() -> None:
     """The command line."""
+    if (started := Started.found()) is not None and started.rank > 0:
+        _follow(started)
+        return
     logging.raiseExceptions = False  # a log that a full disk does not take would fill the terminal with tracebacks
     sys.argv[1:] = checked_arguments(sys.argv[1:])
     try:

@@ -12,7 +12,7 @@ def images():
 
 
 def draw(augmentation, images, seed=0):
-    return augmentation(images, torch.Generator().manual_seed(seed))
+    return augmentation(images, augmentation.draws(len(images), torch.Generator().manual_seed(seed)))
 
 
 @pytest.mark.parametrize("choice", choices("augmentation"))

@@ -114,6 +114,60 @@ def test_batch_norm_needs_two_images():
     assert problem.startswith("batch_size = 1: norm=batch needs the statistics of at least 2 images a batch")
 
 
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with so many GPUs, as far as can be seen, or with Apple's."""
+
+    def has(gpus, mps=False):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return has
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["devices=4", "device=cuda"], "devices = 4: 4 GPUs are wanted on this machine, which has 2"),
+        (["devices=4"], "devices = 4: 4 GPUs are wanted on this machine, which has 2"),
+        (["devices=2", "device=cuda:1"], "devices = 2: device = 'cuda:1' names one; device=cuda takes the first 2"),
+        (["devices=0"], "devices = 0: must be greater than 0"),
+        (["devices=1.5"], "devices = 1.5: must be a valid integer"),
+    ],
+)
+def test_devices_that_cannot_be_had_are_refused_before_anything_runs(machine, overrides, problem):
+    machine(gpus=2)
+    assert problems(*overrides) == (problem,)
+
+
+@pytest.mark.parametrize("device", ["auto", "mps"])
+def test_apples_gpu_is_one(machine, device):
+    machine(gpus=0, mps=True)
+    problem = "devices = 2: there is one device of the kind mps; device=cpu trains in several processes"
+    assert problems("devices=2", f"device={device}") == (problem,)
+
+
+@pytest.mark.parametrize("overrides", [["devices=2", "device=cuda"], ["devices=2"], ["devices=9", "device=cpu"]])
+def test_devices_that_can_be_had_are_accepted(machine, overrides):
+    machine(gpus=2)
+    assert config_of(*overrides).devices == int(overrides[0].removeprefix("devices="))
+
+
+def test_of_several_machines_each_has_to_have_its_own_devices(machine, monkeypatch):
+    machine(gpus=2)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert config_of("devices=4", "device=cuda").devices == 4
+    machine(gpus=1)
+    assert problems("devices=4", "device=cuda") == ("devices = 4: 2 GPUs are wanted on this machine, which has 1",)
+
+
+def test_devices_belong_to_the_whole_sweep_and_to_no_cell():
+    one, two = (config_of(f"devices={count}", "device=cpu") for count in (1, 2))
+    assert one.scientific() == two.scientific()
+    assert problems("devices=1,2", "device=cpu") == ("devices: cannot be swept; its values would give the same cell",)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused_with_those_that_are():
     (problem,) = problems("device=cuda")

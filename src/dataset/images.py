@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,6 +83,7 @@ class StreamedSet:
             num_workers=self.num_workers,
             multiprocessing_context=_START if self.num_workers else None,
             generator=torch.Generator(),  # or starting the workers would draw from the numbers that dropout uses
+            collate_fn=_as_it_is,
             pin_memory=self.device.type == "cuda",
         )
         for images, index in zip(loader, steps, strict=True):
@@ -109,3 +111,11 @@ class _Rows(torch.utils.data.Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         return torch.from_numpy(self.rows[self.positions[index]].copy())
+
+    def __getitems__(self, indices: list[int]) -> Tensor:
+        """A batch at once, which may be empty: a rank's share of a small one."""
+        return torch.from_numpy(self.rows[self.positions[indices]])
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -18,6 +18,15 @@ def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + epoch) * 7 + stream)
 
 
+def rank_seed(seed: int, epoch: int, rank: int) -> int:
+    """What a rank draws its dropout by in one epoch, if it is not the first, which draws as a cell on one device does.
+
+    It depends on nothing that was drawn before, so that no checkpoint need keep it.
+    """
+    generator = epoch_generator(seed, epoch, stream=2)
+    return int(torch.randint(2**63 - 1, (rank,), generator=generator)[-1])
+
+
 def batches(order: Tensor, batch_size: int) -> list[Tensor]:
     """`order` in batches. A single image left over joins the batch before it: one image has no batch statistics."""
     parts = list(torch.split(order, batch_size))

@@ -15,6 +15,19 @@ def choose(name: str) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def choose_nth(name: str, local_rank: int) -> torch.device:
+    """As `choose`, for one of several processes on this machine: each takes a GPU of its own, and they share a CPU.
+
+    A scheduler may show each process its own GPU only, which is then the first.
+    """
+    place = choose(name)
+    if place.type != "cuda":
+        return place
+    nth = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(nth)  # what asks for no device by number, as NCCL does, takes this one
+    return nth
+
+
 def make_repeatable(config: Config) -> None:
     """Set what belongs to the process, not to the cell, and would leak from one cell into the next."""
     torch.set_num_threads(torch.get_num_threads())  # a library of torch's own otherwise counts differently

@@ -21,16 +21,9 @@ SAME_NETWORK = (DATA, "dataset.image_size", "model", "device")
 
 SAME_COST = (
     *SAME_NETWORK,
-    *(
-        "dataset.channels",
-        "dataset.val_fraction",
-        "dataset.train_fraction",
-        "augmentation",
-        "activation",
-        "norm",
-        "optimizer",
-    ),
-    *("batch_size", "precision", "compile", "deterministic"),
+    *("dataset.channels", "dataset.train_fraction", "dataset.val_fraction"),
+    *("augmentation", "activation", "norm", "optimizer"),
+    *("batch_size", "devices", "precision", "compile", "deterministic"),
 )
 """With everything that is set of the model."""
 

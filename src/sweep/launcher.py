@@ -58,9 +58,16 @@ class CellLauncher(Launcher):
             ConfigError: with all that hinders it.
         """
 
+    def check_search(self) -> None:
+        """Look whether it can ask for the next cell when there is room for it.
+
+        Raises:
+            ConfigError: where it does not know when there is.
+        """
+
     @abstractmethod
-    def num_slots(self, device: str) -> int:
-        """How many cells run at a time, where the configuration asks for `device`."""
+    def num_slots(self, device: str, devices: int) -> int:
+        """How many cells run at a time, where the configuration asks for so many `devices` of the kind `device`."""
 
     @abstractmethod
     def run(self, folders: Iterable[Path], num_cells: int) -> "list[Result]":

@@ -14,7 +14,7 @@ from src.problems import ConfigError
 from src.sweep.cell import Cell
 from src.sweep.grid import Arm, arms_of, factors_of, key_of
 
-OF_THE_SWEEP = (*sorted(SWEEP_KEYS), "outputs_dir", "tracking")
+OF_THE_SWEEP = (*sorted(SWEEP_KEYS), "devices", "outputs_dir", "tracking")
 """Keys that are the same for all cells."""
 
 

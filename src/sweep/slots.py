@@ -1,7 +1,7 @@
 """Where the cells of a sweep run, and how many of them at a time."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -40,7 +40,7 @@ class Slot:
 
     Attributes:
         name: for the terminal.
-        num_threads: that the cell may use on the CPU.
+        num_threads: that the cell may use on the CPU, all of its processes together.
         gpu: what CUDA_VISIBLE_DEVICES is to be, so that the cell sees no other GPU; None leaves it as it is.
     """
 
@@ -49,18 +49,30 @@ class Slot:
     gpu: str | None = None
 
 
-def slots(options: PoolOptions, device: str) -> list[Slot]:
-    """The slots that this machine has for cells on `device`, as in the configuration.
+def slots(options: PoolOptions, device: str, devices: int = 1) -> list[Slot]:
+    """The slots that this machine has for cells on `device`, as in the configuration, each with so many `devices`.
 
-    Cells that share a GPU are spread: a sweep of two cells on two GPUs uses both.
+    Cells that share GPUs are spread: a sweep of two cells on two GPUs uses both. GPUs that are too few for one more
+    cell stay idle.
     """
-    places = _accelerators(device)
-    if places:
+    num_threads = options.threads_per_cell * devices
+    if accelerators := _accelerators(device):
+        assert devices <= len(accelerators), "the configuration was checked on this machine"
+        places = _grouped(accelerators, devices)
         count = options.slots or len(places) * options.cells_per_gpu
-        return [Slot(name, options.threads_per_cell, gpu) for name, gpu in (places * count)[:count]]
+        return [Slot(name, num_threads, gpu) for name, gpu in (places * count)[:count]]
     # the cores that affinity and the control group leave to this process, not those of the machine
-    count = options.slots or max(1, joblib.cpu_count() // options.threads_per_cell)
-    return [Slot(f"cpu {number}", options.threads_per_cell) for number in range(count)]
+    count = options.slots or max(1, joblib.cpu_count() // num_threads)
+    return [Slot(f"cpu {number}", num_threads) for number in range(count)]
+
+
+def _grouped(accelerators: Sequence[tuple[str, str | None]], devices: int) -> list[tuple[str, str | None]]:
+    """Neighbours together, which are often connected best: `gpu 0,1` and `gpu 2,3`."""
+    if devices == 1:
+        return list(accelerators)
+    gpus = [gpu for _, gpu in accelerators if gpu is not None]
+    groups = [",".join(gpus[first : first + devices]) for first in range(0, len(gpus) - devices + 1, devices)]
+    return [(f"gpu {group}", group) for group in groups]
 
 
 def _accelerators(device: str) -> list[tuple[str, str | None]]:

@@ -2,7 +2,6 @@
 
 import faulthandler
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -11,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -21,6 +20,7 @@ from hydra.core.utils import configure_log
 from omegaconf import OmegaConf
 from threadpoolctl import ThreadpoolController
 
+from src import leaving
 from src.dataset import Dataset, Splits
 from src.files import write_text
 from src.fit.epoch import Epoch
@@ -150,7 +150,7 @@ class Reporter:
 
 def run(task: Task, channel: "Connection[Message, Message]") -> None:
     """Work on the cell. This is the whole life of the process."""
-    _end_with_parent()
+    leaving.with_parent()
     write_to(task.folder / OUTPUT_FILE)
     reporter = Reporter(channel)
     _take_signals(reporter)
@@ -170,18 +170,6 @@ def run(task: Task, channel: "Connection[Message, Message]") -> None:
 def hung(timeout_s: float) -> str:
     """The reason of a cell that took longer than it may."""
     return f"hung: not over after cell_timeout_s = {timeout_s:g}, and killed"
-
-
-def _end_with_parent() -> None:
-    """Nothing is left running where the process that started this one has gone, in whichever way."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def write_to(path: Path) -> None:

@@ -48,6 +48,42 @@ def test_cells_that_share_gpus_are_spread(machine):
     assert [slot.gpu for slot in slots(options(cells_per_gpu=2), "auto")] == ["0", "1", "0", "1"]
 
 
+@pytest.mark.parametrize(
+    ("gpus", "devices", "names"),
+    [
+        (4, 2, ["gpu 0,1", "gpu 2,3"]),
+        (5, 2, ["gpu 0,1", "gpu 2,3"]),  # one stays idle
+        (8, 3, ["gpu 0,1,2", "gpu 3,4,5"]),
+        (2, 2, ["gpu 0,1"]),
+    ],
+)
+def test_a_cell_on_several_gpus_gets_neighbours(machine, gpus, devices, names):
+    machine(64, gpus=gpus)
+    found = slots(options(threads_per_cell=4), "auto", devices)
+    assert found == [Slot(name, 4 * devices, name.removeprefix("gpu ")) for name in names]
+
+
+def test_cells_on_several_gpus_each_share_them_and_are_spread(machine):
+    machine(64, gpus=4)
+    found = slots(options(cells_per_gpu=2), "cuda", devices=2)
+    assert [slot.gpu for slot in found] == ["0,1", "2,3", "0,1", "2,3"]
+    assert len(slots(options(slots=3), "cuda", devices=2)) == 3
+
+
+def test_a_cell_on_several_gpus_gets_only_visible_ones(machine):
+    machine(64, gpus=4, visible="7,5, 3,1")
+    assert [slot.gpu for slot in slots(options(), "auto", devices=2)] == ["7,5", "3,1"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "devices", "count"), [(8, 1, 2, 4), (8, 2, 2, 2), (7, 1, 3, 2), (2, 2, 2, 1)]
+)
+def test_a_cell_in_several_processes_gets_cores_for_each(machine, cores, threads, devices, count):
+    machine(cores, gpus=8)
+    found = slots(options(threads_per_cell=threads), "cpu", devices)
+    assert found == [Slot(f"cpu {number}", threads * devices) for number in range(count)]
+
+
 @pytest.mark.parametrize(("visible", "gpus"), [("3,1", ["3", "1"]), ("GPU-89, GPU-5b", ["GPU-89", "GPU-5b"])])
 def test_only_the_gpus_that_are_visible_are_used(machine, visible, gpus):
     machine(64, gpus=2, visible=visible)

@@ -34,10 +34,10 @@ class PoolLauncher(CellLauncher):
 
         self.checked = PoolOptions.checked(self.options)
 
-    def num_slots(self, device: str) -> int:
+    def num_slots(self, device: str, devices: int) -> int:
         from src.sweep.slots import slots
 
-        return len(slots(self.checked, device))
+        return len(slots(self.checked, device, devices))
 
     def run(self, folders: Iterable[Path], num_cells: int) -> "list[Result]":
         from src.live import board
@@ -50,8 +50,9 @@ class PoolLauncher(CellLauncher):
             return []
         first = Cell.thaw(folder)
         assert first is not None
+        places = slots(self.checked, first.config.device, first.config.devices)
         with board(num_cells) as shown:
-            pool = Pool(slots(self.checked, first.config.device), self.hydra_job, shown, when_idle=prepare_report)
+            pool = Pool(places, self.hydra_job, shown, when_idle=prepare_report)
             return pool.run(itertools.chain([folder], coming))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src.problems import ConfigError
 from src.sweep.launcher import CellLauncher
 
 if TYPE_CHECKING:
@@ -26,7 +27,16 @@ class SlurmLauncher(CellLauncher):
         queue.check(options.flags)
         self.engine = Slurm(options)  # one for all attempts: it knows which cells it has handed over before
 
-    def num_slots(self, device: str) -> int:
+    def check_search(self) -> None:
+        if self.engine.num_slots is None:
+            raise ConfigError(
+                [
+                    "hydra.launcher.array_parallelism = None: hydra/sweeper=optuna needs to know how many trials may run "
+                    "at a time, as each is chosen by those before it; for example hydra.launcher.array_parallelism=8"
+                ]
+            )
+
+    def num_slots(self, device: str, devices: int) -> int:
         """At least; SLURM runs as many as there is room for where `array_parallelism` does not say."""
         return self.engine.num_slots or 1
 
