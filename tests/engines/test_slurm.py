@@ -411,6 +411,18 @@ def test_a_job_that_slurm_holds_back_is_told(closed, tmp_path, caplog):
     assert f"scontrol release {job} lets it go" in caplog.text
 
 
+def test_a_node_that_does_not_see_the_folder_is_told_of(closed, tmp_path):
+    (folder,) = frozen(tmp_path, "seed=0")
+    made = engine()
+    made.start([folder])
+    folder.parent.rename(tmp_path / "elsewhere")
+    closed.run("scontrol", "update", "partitionname=main", "state=up")
+    until(lambda: isinstance(made.state(folder), Over), "its end")
+    told = made.state(folder).reason
+    assert told.startswith("SLURM could not start it (SLURM job ")
+    assert told.endswith("has to see outputs_dir under the same name")
+
+
 def test_a_cell_that_runs_is_where_slurm_says(slurm, tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
     (folder,) = frozen(tmp_path, "seed=0")

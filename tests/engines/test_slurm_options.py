@@ -125,9 +125,9 @@ def job(state, status=0, node="n1", array=7, index=3):
             "its process ended with exit code 127 (SLURM job 7_3 on n1: FAILED): slurm_script: exec: python: not found",
         ),
         (
-            job("FAILED", 1 << 8),
+            job("FAILED", 53),
             None,
-            "its process ended with exit code 1 (SLURM job 7_3 on n1: FAILED); it has no output: n1 has to see",
+            "SLURM could not start it (SLURM job 7_3 on n1: FAILED); it has no output: n1 has to see",
         ),
         (job("COMPLETED"), "", "its process ended with exit code 0 (SLURM job 7_3 on n1: COMPLETED)"),
         (job("CANCELLED", node=""), "", "it was cancelled in SLURM's queue (SLURM job 7_3: CANCELLED)"),

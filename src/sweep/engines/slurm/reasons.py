@@ -28,6 +28,9 @@ TOO_MUCH_MEMORY = re.compile(r"[Ee]xceeded (job )?memory limit|oom[-_]kill")
 the job has failed."""
 
 
+NO_OUTPUT = 53
+"""The signal that SLURM says has killed a job whose output it could not open; there is none of this number."""
+
 DAEMON = "slurmstepd"
 """What the lines begin with that a node's daemon writes there; the others are of the shell that starts the cell."""
 
@@ -49,6 +52,8 @@ def reason(job: Job, written: str | None) -> str:
 
 def _of_process(job: Job) -> str:
     code = os.waitstatus_to_exitcode(job.status)
+    if -code == NO_OUTPUT:
+        return "SLURM could not start it"
     if code >= 0:
         return f"its process ended with exit code {code}"
     return f"killed by {SIGNAL_NAMES.get(-code, f'signal {-code}')}"
