@@ -378,7 +378,7 @@ def test_an_array_that_is_cancelled_as_a_whole_while_it_waits_is_told_of_each_ce
     folders = frozen(tmp_path, "seed=0,1")
     made = engine()
     made.start(folders)
-    closed.run("scancel", closed.queue(fields="%F")[0])
+    closed.run("scancel", "--user=root")
     for folder in folders:
         until(lambda folder=folder: isinstance(made.state(folder), Over), "its end")
         assert made.state(folder).reason.startswith("it was cancelled in SLURM's queue")
@@ -409,6 +409,18 @@ def test_a_job_that_slurm_holds_back_is_told(closed, tmp_path, caplog):
     made.looked_at = None
     assert made.state(folder) == Waiting()
     assert f"scontrol release {job} lets it go" in caplog.text
+
+
+def test_a_node_that_does_not_see_the_folder_is_told_of(closed, tmp_path):
+    (folder,) = frozen(tmp_path, "seed=0")
+    made = engine()
+    made.start([folder])
+    folder.parent.rename(tmp_path / "elsewhere")
+    closed.run("scontrol", "update", "partitionname=main", "state=up")
+    until(lambda: isinstance(made.state(folder), Over), "its end")
+    told = made.state(folder).reason
+    assert told.startswith("SLURM could not start it (SLURM job ")
+    assert told.endswith("has to see outputs_dir under the same name")
 
 
 def test_a_cell_that_runs_is_where_slurm_says(slurm, tmp_path, monkeypatch):

@@ -119,6 +119,16 @@ def job(state, status=0, node="n1", array=7, index=3):
     [
         (job("FAILED", 3 << 8), "", "its process ended with exit code 3 (SLURM job 7_3 on n1: FAILED)"),
         (job("FAILED", signal.SIGSEGV), "", "killed by SIGSEGV (SLURM job 7_3 on n1: FAILED)"),
+        (
+            job("FAILED", 127 << 8),
+            "slurm_script: exec: python: not found\nslurmstepd-n1: error: or so\n",
+            "its process ended with exit code 127 (SLURM job 7_3 on n1: FAILED): slurm_script: exec: python: not found",
+        ),
+        (
+            job("FAILED", 53),
+            None,
+            "SLURM could not start it (SLURM job 7_3 on n1: FAILED); it has no output: n1 has to see",
+        ),
         (job("COMPLETED"), "", "its process ended with exit code 0 (SLURM job 7_3 on n1: COMPLETED)"),
         (job("CANCELLED", node=""), "", "it was cancelled in SLURM's queue (SLURM job 7_3: CANCELLED)"),
         (job("NODE_FAIL"), "", "its node failed (SLURM job 7_3 on n1: NODE_FAIL)"),

@@ -91,7 +91,7 @@ class Slurm:
             return Running(job.node)
         array, index = self.tasks[folder.name]
         log_file = array.log(index)
-        return Over(reason(job, log_file.read_text(errors="replace") if log_file.exists() else ""))
+        return Over(reason(job, log_file.read_text(errors="replace") if log_file.exists() else None))
 
     def stop(self, folder: Path) -> None:
         """With the next look at the queue, together with the others that are to stop: each command takes its time."""
