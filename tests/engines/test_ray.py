@@ -263,13 +263,13 @@ def test_a_cell_computes_with_as_many_threads_as_it_has_cpus(outputs):
 
 def test_a_sweep_on_a_cluster_of_its_own_survives_sigterm_and_sigkill_and_ends_as_in_the_pool(pooled, tmp_path):
     with started(tmp_path, *CELLS) as (process, mark):
-        until(lambda: sum(count > 1 for count in num_epochs(tmp_path).values()) == 2)
+        until(lambda: sum(count > 1 for count in num_epochs(tmp_path).values()) >= 2)
         os.killpg(process.pid, signal.SIGTERM)
         out, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 143, err
     assert err == "SIGTERM: the running cells finish their epoch and are kept; another SIGTERM stops them at once\n"
     assert "Traceback" not in out
-    assert [result["status"] for result in results(tmp_path)] == ["interrupted"] * 2
+    assert Counter(result["status"] for result in results(tmp_path))["interrupted"] == 2
     assert marked(mark) == []
 
     before = num_epochs(tmp_path)
@@ -305,7 +305,7 @@ def test_a_second_ctrl_c_stops_all_at_once(tmp_path):
 def test_cells_of_a_node_that_is_killed_go_on_elsewhere_and_the_sweep_ends_as_in_the_pool(pooled, nodes, tmp_path):
     address = f"hydra.launcher.ray.init.address={nodes.address}"
     with started(tmp_path, *CELLS, address, "hydra.launcher.ray.init.num_cpus=null") as (process, _):
-        until(lambda: sum(count > 1 for count in num_epochs(tmp_path).values()) == 2)
+        until(lambda: sum(count > 1 for count in num_epochs(tmp_path).values()) >= 2)
         nodes.kill(nodes.nodes[0])
         _, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, err

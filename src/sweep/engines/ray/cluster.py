@@ -65,9 +65,9 @@ def _init(init: Init) -> None:
     try:
         ray.init(**init.arguments, log_to_driver=False, logging_level="ERROR")
     except (Exception, SystemExit) as error:
-        told = "no cluster of Ray's answers there" if isinstance(error, SystemExit) else str(error)
-        detail = f"{told} ({error.__cause__})" if error.__cause__ else told
-        raise ConfigError([f"{KEY}.ray.init, with address = {init.address!r}: {_first_lines(detail)}"]) from None
+        told = "no cluster of Ray's answers there" if isinstance(error, SystemExit) else _first_lines(str(error))
+        cause = str(error.__cause__ or "").strip().splitlines()[-1:]  # with a traceback before it
+        raise ConfigError([f"{KEY}.ray.init, with address = {init.address!r}: {'. '.join([told, *cause])}"]) from None
 
 
 def _reach(init: Init) -> None:

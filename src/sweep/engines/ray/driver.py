@@ -8,6 +8,7 @@ that the tasks of a driver end with it: nothing is left running where this proce
 
 import os
 import queue
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -87,6 +88,8 @@ class Driver:
         import ray
 
         cell.stopping = True
+        if cell.ref is None:  # Ray did not take it
+            return
         with suppress(ray.exceptions.RayError, ValueError):  # it is over
             ray.cancel(cell.ref, force=force)
 
@@ -145,7 +148,7 @@ def drive(setup: Setup, channel: "Channel[Event, Command]", log: Path) -> None:
     Args:
         setup: what to connect to.
         channel: for events and commands.
-        log: where goes what Ray prints.
+        log: where goes what Ray prints, in a folder of its own.
     """
     os.setsid()  # a terminal's Ctrl-C, and what else comes to all, is not for Ray and its processes
     _write_to(log)
@@ -158,6 +161,7 @@ def drive(setup: Setup, channel: "Channel[Event, Command]", log: Path) -> None:
     except ConfigError as error:
         channel.send(Refused(error.problems))
         disconnect()
+        shutil.rmtree(log.parent, ignore_errors=True)
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # whoever wants this process to end closes the channel
@@ -167,6 +171,7 @@ def drive(setup: Setup, channel: "Channel[Event, Command]", log: Path) -> None:
     with suppress(BrokenPipeError):  # the sweep's process has gone
         driver.run()
     disconnect()
+    shutil.rmtree(log.parent, ignore_errors=True)  # the sweep's process may not be there to do it
 
 
 def _listen(channel: "Channel[Event, Command]", driver: Driver) -> None:

@@ -44,7 +44,7 @@ def attempt(path: str, num_threads: int, gives_gpu: bool, work: bytes) -> bool:
         left = Result.of(folder)
         if left is not None and left.status != "interrupted":
             return False  # the node was lost after that
-        gpus = os.environ["CUDA_VISIBLE_DEVICES"] if gives_gpu else ""
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES") if gives_gpu else ""
         where = f"{socket.gethostname()} gpu {gpus}" if gpus else socket.gethostname()
         write_text(folder / WHERE_FILE, where)
         sys.modules["__main__"].__spec__ = find_spec("src.train")  # or each cell would import Ray's main module

@@ -14,6 +14,9 @@ Text = Annotated[str, Field(min_length=1)]
 
 CLIENT = "ray://"
 
+SMALLEST_STORE_BYTES = 75 * 2**20
+"""Of Ray's object store, which cells do not use: the least that it takes."""
+
 
 class Init(BaseModel):
     """Arguments of `ray.init`; others than these are its business."""
@@ -34,8 +37,9 @@ class Init(BaseModel):
     def arguments(self) -> dict[str, Any]:
         """Those that are given. One that is null is left to Ray, which for a cluster that is there refuses most."""
         given = {key: value for key, value in self.model_dump().items() if value is not None}
-        if not self.starts_one:
-            given.pop("include_dashboard", None)
+        if self.starts_one:
+            return {"object_store_memory": SMALLEST_STORE_BYTES, **given}  # by default 30% of the machine's memory
+        given.pop("include_dashboard", None)
         return given
 
 
