@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from src.summary.content import Summary
     from src.summary.record import Subject
     from src.tracking.artifacts import Place
+    from src.tracking.journal import Journal
     from src.tracking.store import Store
 
 PAGE, DATA, CELLS = "report.html", "report.json", "cells.csv"
@@ -59,9 +60,10 @@ def write_report(folder: Path, store: "Store | None") -> Report:
 
     Without a store to ask, what the folder has of the records has to do.
     """
+    from src.tracking.journal import by_run
     from src.tracking.records import of_sweep
 
-    return _written(folder, store, *of_sweep(store, folder))
+    return _written(folder, store, *of_sweep(store, folder), by_run(folder))
 
 
 def write_report_of_runs(folder: Path, store: "Store", condition: str | None) -> Report:
@@ -72,10 +74,16 @@ def write_report_of_runs(folder: Path, store: "Store", condition: str | None) ->
     """
     from src.tracking.records import of_experiment
 
-    return _written(folder, store, *of_experiment(store, condition))
+    return _written(folder, store, *of_experiment(store, condition), {})
 
 
-def _written(folder: Path, store: "Store | None", subject: "Subject", places: "Mapping[str, Place]") -> Report:
+def _written(
+    folder: Path,
+    store: "Store | None",
+    subject: "Subject",
+    places: "Mapping[str, Place]",
+    journals: "Mapping[str, Journal]",
+) -> Report:
     from src.summary.charts import charts
     from src.summary.data import as_csv, as_json
     from src.summary.design import Design
@@ -84,7 +92,7 @@ def _written(folder: Path, store: "Store | None", subject: "Subject", places: "M
     from src.tracking.artifacts import RunFiles
 
     with TemporaryDirectory() as fetched:
-        files = RunFiles(store, places, Path(fetched))
+        files = RunFiles(store, places, journals, Path(fetched))
         histories = files.histories([str(cell.run_id) for cell in subject.cells if cell.finished])
         summary = summarise(subject, Design.of(subject), histories, files)
     report = Report(folder, summary, charts(summary, histories))

@@ -27,18 +27,25 @@ class RunFiles:
     Args:
         store: where the runs are; None where it cannot be asked.
         places: of each run, by its id.
+        journals: of the runs that were recorded on this disk, by their ids.
         folder: where files are fetched to.
     """
 
-    def __init__(self, store: Store | None, places: Mapping[str, Place], folder: Path) -> None:
+    def __init__(
+        self, store: Store | None, places: Mapping[str, Place], journals: Mapping[str, Journal], folder: Path
+    ) -> None:
         self.store = store
         self.places = places
+        self.journals = journals
         self.folder = folder
 
     def histories(self, run_ids: Sequence[str]) -> dict[str, History]:
+        """From the journals where there are any: a file from a server takes a hundred times as long."""
+        found = {run_id: _recorded(self.journals[run_id]) for run_id in run_ids if run_id in self.journals}
+        others = [run_id for run_id in run_ids if run_id not in found]
         with ThreadPoolExecutor(NUM_CONNECTIONS) as pool:
-            paths = pool.map(lambda run_id: self._file(run_id, "history.csv"), run_ids)
-            return {run_id: _history(path) for run_id, path in zip(run_ids, paths, strict=True) if path}
+            paths = pool.map(lambda run_id: self._file(run_id, "history.csv"), others)
+            return found | {run_id: _history(path) for run_id, path in zip(others, paths, strict=True) if path}
 
     def confusion(self, run_id: str) -> Confusion | None:
         path = self._file(run_id, "confusion.csv")
@@ -78,6 +85,18 @@ class RunFiles:
 def _rows(path: Path) -> list[list[str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file))
+
+
+def _recorded(journal: Journal) -> History:
+    """What the journal of a run says of its epochs."""
+    measured: dict[str, dict[int, float]] = {"train/loss": {}, "val/accuracy": {}, "time/epoch_s": {}}
+    for entry in journal.entries():
+        for key, value, _, step in entry.get("metrics", ()):
+            if key in measured:
+                measured[key][step] = value
+    steps = sorted(measured["val/accuracy"])
+    columns = [np.array([values[step] for step in steps], dtype=np.float64) for values in measured.values()]
+    return History(np.array(steps, dtype=np.int64), *columns)
 
 
 def _history(path: Path) -> History:

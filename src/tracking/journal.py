@@ -220,6 +220,11 @@ def journals(folder: Path) -> Iterator[Journal]:
             yield journal
 
 
+def by_run(folder: Path) -> dict[str, Journal]:
+    """The journals of a sweep's cells, and its own, by the ids of their runs, as far as these have arrived."""
+    return {run_id: journal for journal in journals(folder) if (run_id := journal.progress.run_id)}
+
+
 def pending(folder: Path) -> tuple[int, int]:
     """How many entries of a sweep and its cells are not in the store yet, and of how many runs these are."""
     counts = [journal.num_pending for journal in journals(folder)]

@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 DEADLINE_S = 120
@@ -31,24 +32,38 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def answers(port, path="/"):
+    """Whether a server there is up."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+
+
 class Server:
     """`mlflow server`, which can be killed and started again at the same address.
 
     Args:
         folder: where its artifacts are, and its database, unless
-        database: is the URI of another.
+        database: is the URI of another, and
+        artifacts: says where else they are.
+        environment: more of it.
     """
 
-    def __init__(self, folder, database=None):
+    def __init__(self, folder, database=None, artifacts=None, **environment):
         self.folder, self.port = folder, free_port()
         self.database = database or f"sqlite:///{folder}/server.db"
+        self.artifacts = artifacts or folder / "artifacts"
+        self.environment = environment
         self.uri = f"http://127.0.0.1:{self.port}"
         self.process = None
 
     def start(self):
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", self.database, "--artifacts-destination", str(self.folder / "artifacts")]
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        command += ["--backend-store-uri", self.database, "--artifacts-destination", str(self.artifacts)]
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **self.environment}
         environment.pop("MLFLOW_TRACKING_URI", None)
         self.log = (self.folder / "server.log").open("a")
         self.process = subprocess.Popen(
@@ -57,12 +72,7 @@ class Server:
         until(self.answers, f"a server at {self.uri}; it says {(self.folder / 'server.log').read_text()[-2000:]}")
 
     def answers(self):
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
-            try:
-                connection.request("GET", "/health")
-                return connection.getresponse().status == 200
-            except OSError:
-                return False
+        return answers(self.port, "/health")
 
     def kill(self):
         """As when its machine dies."""
@@ -74,8 +84,8 @@ class Server:
 
 
 @contextmanager
-def serving(folder, database=None):
-    server = Server(folder, database)
+def serving(folder, database=None, artifacts=None, **environment):
+    server = Server(folder, database, artifacts, **environment)
     server.start()
     try:
         yield server
@@ -189,3 +199,45 @@ class Breaking:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class ObjectStore:
+    """Buckets as Amazon's S3 has them (`moto`), behind a key that clients of the tracking server do not have."""
+
+    @classmethod
+    def missing(cls):
+        """Why there can be none here, or None."""
+        return None if find_spec("moto") and find_spec("boto3") else "moto is not installed"
+
+    def __enter__(self):
+        port = free_port()
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.uri = f"http://127.0.0.1:{port}"
+        self.access = {
+            "MLFLOW_S3_ENDPOINT_URL": self.uri,
+            "AWS_ACCESS_KEY_ID": "tester",
+            "AWS_SECRET_ACCESS_KEY": "not-for-clients",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        until(lambda: answers(port), f"an object store at {self.uri}")
+        self.client.create_bucket(Bucket="sweeps")
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def client(self):
+        import boto3
+
+        access = {
+            key.lower(): value for key, value in self.access.items() if key.startswith("AWS_") and "REGION" not in key
+        }
+        return boto3.client("s3", endpoint_url=self.uri, region_name=self.access["AWS_DEFAULT_REGION"], **access)
+
+    def names(self):
+        """Of all objects."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="sweeps")
+        return [found["Key"] for page in pages for found in page.get("Contents", ())]
