@@ -21,8 +21,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from src.bases import failure
 from src.overrides import SEARCHPATH, Asked, loader
 
-OURS = ("grid", "optuna")
-"""Sweepers that freeze their cells for the launchers here."""
+SWEEPERS = ("grid", "optuna")
+"""That freeze their cells."""
+
+LAUNCHERS = ("pool", "slurm", "ray")
+"""That run frozen cells."""
 
 COMPLETION = re.compile(r"(install|uninstall|query)=(bash|fish|zsh)")
 
@@ -116,9 +119,10 @@ def _act(cfg: DictConfig, mode: RunMode, folder: str) -> None:
                 raise HydraException(f"hydra.{kind} = None: a sweep needs one; hydra/{kind}=... chooses it")
             Plugins.instance()._instantiate(cfg.hydra[kind])
         choices = cfg.hydra.runtime.choices
-        if choices["hydra/launcher"] == "pool" and choices["hydra/sweeper"] not in OURS:
+        launcher = choices["hydra/launcher"]
+        if launcher in LAUNCHERS and choices["hydra/sweeper"] not in SWEEPERS:
             raise HydraException(
-                "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid or optuna has planned; "
+                f"hydra/launcher = {launcher!r}: runs the cells that hydra/sweeper=grid or optuna has planned; "
                 "hydra/launcher=basic runs those of other sweepers"
             )
 

@@ -26,16 +26,23 @@ from src.sweep.slots import Slot
 from src.sweep.worker import GRACE_S, OUTPUT_FILE, HydraJob, Work, hung, take_slot, write_to
 from src.train import record
 
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals by which schedulers ask a process to make room, and SIGINT, by which `src.sweep.remote` does."""
+
 
 class Alone:
     """The progress of a cell that nobody listens to. What is said goes into its output.
 
     Attributes:
-        stop_requested: whether a signal has come that asks for it.
+        signals: that have come, each of which asks to stop.
     """
 
     def __init__(self) -> None:
-        self.stop_requested = False
+        self.signals: list[signal.Signals] = []
+
+    @property
+    def stop_requested(self) -> bool:
+        return bool(self.signals)
 
     def begun(self, cell: Cell, source: Dataset, splits: Splits, place: torch.device, num_done: int) -> None:
         pass
@@ -51,23 +58,27 @@ class Alone:
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """As a signal's handler."""
-        self.stop_requested = True
+        self.signals.append(signal.Signals(number))
 
 
-def work_alone(folder: Path, num_threads: int, work: Work = record) -> None:
+def work_alone(folder: Path, num_threads: int, work: Work = record) -> list[signal.Signals]:
     """Work on the cell that is frozen in `folder`, as a scheduler's job does. This is the whole life of the process.
 
-    SIGTERM, SIGINT and SIGUSR2 ask to stop after the epoch. GPUs are those that the scheduler has left visible.
+    SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 ask to stop after the epoch; they may have been blocked up to here. GPUs are
+    those that the scheduler has left visible.
 
     Args:
         folder: the cell's own, with `HydraJob.save` in it.
         num_threads: that it may use on the CPU.
         work: what is done; by default the cell is trained and recorded.
+
+    Returns: the signals that came.
     """
     write_to(folder / OUTPUT_FILE)
     alone = Alone()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+    for number in STOPPING:
         signal.signal(number, alone.stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     take_slot(Slot(socket.gethostname(), num_threads))
     HydraJob.of(folder).configure()
     cell = Cell.thaw(folder)
@@ -75,6 +86,7 @@ def work_alone(folder: Path, num_threads: int, work: Work = record) -> None:
     if (timeout_s := cell.config.cell_timeout_s) is not None:
         _fail_when_hung(cell, folder, timeout_s)
     work(cell, folder, alone)
+    return alone.signals
 
 
 def _fail_when_hung(cell: Cell, folder: Path, timeout_s: float) -> None:

@@ -9,7 +9,7 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -61,7 +61,7 @@ class Engine(Protocol):
 
     @property
     def num_slots(self) -> int | None:
-        """How many cells of a search it is handed at a time; None where it does not say. A grid it gets whole."""
+        """How many cells of a search it is handed at a time; None where it does not say: one. A grid it gets whole."""
 
     def start(self, folders: Sequence[Path]) -> None:
         """Take these cells, which are frozen in their folders. One that an earlier process has handed over, and that is
@@ -139,6 +139,7 @@ class Remote:
         self.there: list[HandedOver] = []
         self.results: list[Result] = []
         self.given_up = False
+        self.stopping = False
         self.claim: Claim | None = None
 
     def run(self, folders: Iterable[Path]) -> list[Result]:
@@ -151,7 +152,7 @@ class Remote:
             KeyboardInterrupt: where the user, or the machine, asked to stop, once and for all it is over.
             SupersededError: where another process has taken the sweep over.
         """
-        at_a_time = None if isinstance(folders, Sequence) else self.engine.num_slots
+        at_a_time = None if isinstance(folders, Sequence) else self.engine.num_slots or 1
         waiting = iter(folders)
         with Interrupt.on_signals() as interrupt, waking() as woken:
             try:
@@ -207,7 +208,7 @@ class Remote:
         self._show(handed, state)
         result = Result.of(handed.folder)
         if result is not None and (result.status != "interrupted" or isinstance(state, Over)):  # else it is put back
-            self._conclude(handed, result)
+            self._conclude(handed, self._judged(handed, result, state))
         elif not isinstance(state, Over):
             handed.over_since = None
         elif handed.over_since is None:
@@ -224,6 +225,14 @@ class Remote:
         for number, val_accuracy in handed.epochs():
             if handed.where is not None:
                 self.board.epoch_over(handed.cell, number, val_accuracy)
+
+    def _judged(self, handed: HandedOver, result: Result, state: State) -> Result:
+        """The outcome. A cell that was interrupted, by nobody here, and is not put back, has failed."""
+        if result.status != "interrupted" or not isinstance(state, Over) or self.stopping:
+            return result
+        failed = replace(result, status="failed", reason=f"{state.reason}; {result.reason}")
+        failed.save(handed.folder)
+        return failed
 
     def _conclude(self, handed: HandedOver, result: Result) -> None:
         if result.status == "failed" and result.reason:
@@ -257,6 +266,7 @@ class Remote:
     def _ask_to_stop(self, interrupt: Interrupt) -> None:
         """Let every running cell finish its epoch, and take those back that wait."""
         assert interrupt.signal is not None
+        self.stopping = True
         self._take_back()
         if self.there:
             name = interrupt.signal.name

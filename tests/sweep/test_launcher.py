@@ -104,7 +104,7 @@ def test_the_fork_server_gets_ready_while_the_sweep_is_planned_unless_none_is_ru
 def test_what_hydra_says_of_a_job_holds_for_the_folder_of_each_cell(launcher, tmp_path):
     pool, _ = launcher("+hydra.job.env_set.ANY=1", "hydra.verbose=[src.train]")
     for name in ("a", "b"):
-        job = pool._hydra_job(tmp_path / name)
+        job = pool.hydra_job(tmp_path / name)
         assert job.logging["handlers"]["file"]["filename"] == str(tmp_path / name / "train.log")
         assert job.environment == {"ANY": "1"}
         assert job.verbose == ["src.train"]

@@ -40,6 +40,7 @@ class GridSweeper(Sweeper):
         from src.files import disk_trouble
         from src.problems import ConfigError
         from src.sweep.claim import SupersededError
+        from src.sweep.launcher import CellLauncher
         from src.sweep.plan import plan
         from src.sweep.run import SOME_FAILED, dry_run, run_sweep
 
@@ -47,6 +48,8 @@ class GridSweeper(Sweeper):
             planned = plan([*self.hydra_overrides, *arguments], self.config_name)
             gc.enable()
             config = planned.cells[0].config
+            if isinstance(self.runner, CellLauncher):
+                self.runner.prepare([cell.config for cell in planned.cells])
             if config.dry_run:
                 dry_run(planned, self._num_slots(config.device))
                 return

@@ -42,11 +42,14 @@ class OptunaSweeper(Sweeper):
         from src.search.plan import plan_search
         from src.search.run import dry_run, run_search
         from src.sweep.claim import SupersededError
+        from src.sweep.launcher import CellLauncher
         from src.sweep.run import SOME_FAILED
 
         try:
             planned = plan_search([*self.hydra_overrides, *arguments], self.config_name)
             config = planned.default.config
+            if isinstance(self.runner, CellLauncher):
+                self.runner.prepare([config])
             if config.dry_run:
                 dry_run(planned, self._num_slots(config.device))
                 return
@@ -67,9 +70,11 @@ class OptunaSweeper(Sweeper):
     def _launcher(self, batch_size: int) -> "Launcher":
         """The launcher, if it is one of this project, as it is; others are given some trials at a time."""
         from src.search.launcher import Asking, InBatches
+        from src.sweep.launcher import CellLauncher
 
-        run_cells = getattr(self.runner, "run_cells", None)
-        return Asking(self._launch, run_cells) if run_cells else InBatches(self._launch, batch_size)
+        if isinstance(self.runner, CellLauncher):
+            return Asking(self._launch, self.runner.run)
+        return InBatches(self._launch, batch_size)
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> object:
         return self.runner.launch(jobs, initial_job_idx=0)

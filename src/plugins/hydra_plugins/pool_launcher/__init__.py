@@ -5,31 +5,21 @@ Hydra imports this module at every start, also for `--help`, so that what takes 
 
 import importlib
 import itertools
-from collections.abc import Iterable, Sequence
-from copy import deepcopy
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig
+
+from src.sweep.launcher import CellLauncher
 
 if TYPE_CHECKING:
     from src.sweep.result import Result
-    from src.sweep.worker import HydraJob
 
 
-class PoolLauncher(Launcher):
-    """Hydra's side of the pool; `src.sweep.pool` runs the cells.
-
-    Args:
-        options: what `conf/hydra/launcher/pool.yaml` says.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        self.options = options
+class PoolLauncher(CellLauncher):
+    """Hydra's side of the pool; `src.sweep.pool` runs the cells."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Start the fork server, which gets ready while the sweep is planned. Ends the process on wrong options (2)."""
@@ -37,43 +27,19 @@ class PoolLauncher(Launcher):
 
         if not config.dry_run:
             server.start()
-        from src.command_line import refuse
-        from src.problems import ConfigError
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def check(self) -> None:
         from src.sweep.slots import PoolOptions
 
-        self.config = deepcopy(config)
-        try:
-            self.checked = PoolOptions.checked(self.options)
-        except ConfigError as error:
-            refuse(error)
+        self.checked = PoolOptions.checked(self.options)
 
     def num_slots(self, device: str) -> int:
-        """How many cells run at a time, where the configuration asks for `device`."""
         from src.sweep.slots import slots
 
         return len(slots(self.checked, device))
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Run the cells of these jobs, which are frozen in their folders: nothing is composed again.
-
-        Raises:
-            KeyboardInterrupt: where somebody asked to stop, when all of the cells have.
-        """
-        folders = [_folder(overrides) for overrides in job_overrides]
-        results = self.run_cells(folders, len(folders))
-        overrides = {folder.name: texts for folder, texts in zip(folders, job_overrides, strict=True)}
-        return [self._job_return(result, overrides[result.cell]) for result in results]
-
-    def run_cells(self, folders: Iterable[Path], num_cells: int) -> "list[Result]":
-        """Run the cells that are frozen in `folders`, of which the next is asked for when there is a slot for it.
-
-        Args:
-            folders: of the cells.
-            num_cells: how many these are, as far as is known.
-
-        Raises:
-            KeyboardInterrupt: as `launch`.
-        """
+    def run(self, folders: Iterable[Path], num_cells: int) -> "list[Result]":
         from src.live import board
         from src.sweep.cell import Cell
         from src.sweep.pool import Pool
@@ -85,46 +51,10 @@ class PoolLauncher(Launcher):
         first = Cell.thaw(folder)
         assert first is not None
         with board(num_cells) as shown:
-            pool = Pool(slots(self.checked, first.config.device), self._hydra_job, shown, when_idle=_prepare_report)
+            pool = Pool(slots(self.checked, first.config.device), self.hydra_job, shown, when_idle=prepare_report)
             return pool.run(itertools.chain([folder], coming))
 
-    def _hydra_job(self, folder: Path) -> "HydraJob":
-        """Hydra's configuration of a job, for the cell in `folder`."""
-        from src.sweep.worker import HydraJob
 
-        hydra = self.config.hydra
-        with read_write(hydra), open_dict(hydra):
-            hydra.runtime.output_dir = str(folder)
-        logging: Any = OmegaConf.to_container(hydra.job_logging, resolve=True)
-        return HydraJob(logging, hydra.verbose, {key: str(value) for key, value in hydra.job.env_set.items()})
-
-    def _job_return(self, result: "Result", overrides: Sequence[str]) -> JobReturn:
-        status = JobStatus.COMPLETED if result.finished else JobStatus.FAILED
-        outcome = result if result.finished else RuntimeError(f"{result.name}: {result.reason}")
-        return JobReturn(overrides, task_name=self.config.hydra.job.name, status=status, _return_value=outcome)
-
-
-def _prepare_report() -> None:
+def prepare_report() -> None:
     """Import what the sweep is summed up with, a second's worth."""
     importlib.import_module("src.tracking.publish")
-
-
-def _folder(overrides: Sequence[str]) -> Path:
-    """The folder of a cell, which the last of a job's overrides name. Ends the process if no cell is in it (2)."""
-    from src.command_line import refuse
-    from src.problems import ConfigError
-    from src.sweep.cell import PLAN_FILE
-
-    parsed = OverridesParser.create().parse_overrides([text for text in overrides if text.startswith("hydra.sweep.")])
-    values = {override.key_or_group: str(override.value()) for override in parsed}
-    folder = Path(values.get("hydra.sweep.dir", ""), values.get("hydra.sweep.subdir", ""))
-    if not (folder / PLAN_FILE).exists():
-        refuse(
-            ConfigError(
-                [
-                    "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid or optuna has planned, and none "
-                    f"is in {folder}; hydra/launcher=basic runs those of other sweepers"
-                ]
-            )
-        )
-    return folder

@@ -1,0 +1,45 @@
+"""A Hydra launcher for clusters: the cells of a sweep are the tasks of one SLURM job array.
+
+Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.sweep.launcher import CellLauncher
+
+if TYPE_CHECKING:
+    from src.sweep.result import Result
+
+
+class SlurmLauncher(CellLauncher):
+    """Hydra's side of SLURM; `src.sweep.engines.slurm` puts the cells into its queue."""
+
+    def check(self) -> None:
+        """Ask SLURM too, which knows its partitions and what their nodes have."""
+        from src.sweep.engines.slurm import queue
+        from src.sweep.engines.slurm.engine import Slurm
+        from src.sweep.engines.slurm.options import SlurmOptions
+
+        options = SlurmOptions.checked(self.options)
+        queue.check(options.flags)
+        self.engine = Slurm(options)  # one for all attempts: it knows which cells it has handed over before
+
+    def num_slots(self, device: str) -> int:
+        """At least; SLURM runs as many as there is room for where `array_parallelism` does not say."""
+        return self.engine.num_slots or 1
+
+    def run(self, folders: Iterable[Path], num_cells: int) -> "list[Result]":
+        from src import terminal
+        from src.live import board
+        from src.sweep.engines.slurm.queue import SlurmError
+        from src.sweep.remote import Remote
+
+        with board(num_cells) as shown:
+            remote = Remote(self.engine, self.hydra_job, shown, latency_s=self.engine.options.latency_s)
+            try:
+                return remote.run(folders)
+            except SlurmError as error:
+                terminal.show_error(f"SLURM did not take the cells: {error}")
+                return remote.results

@@ -1,0 +1,88 @@
+"""An attempt at a cell, in a worker of Ray's on a node."""
+
+import os
+import socket
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.files import write_text
+from src.interrupt import Interrupt
+
+if TYPE_CHECKING:
+    from src.sweep.cell import Cell
+    from src.sweep.result import Result
+
+WHERE_FILE = "where.txt"
+"""In the cell's folder, as long as it runs: on which node, and on which of its GPUs."""
+
+
+def attempt(path: str, num_threads: int, gives_gpu: bool, work: bytes) -> bool:
+    """Run the cell that is frozen in the folder at `path`, as the pool on one machine does in one of its slots.
+
+    It has a process of its own, from a fork server that Ray's worker keeps for the cells after it: what befalls the
+    cell leaves the worker alone, so that a worker or node that is lost is not the cell's fault.
+
+    Args:
+        path: of the cell's own folder.
+        num_threads: that it may use on the CPU.
+        gives_gpu: whether Ray has given it a GPU, or a share of one; it sees no other.
+        work: what is done with it, pickled.
+
+    Returns: whether it was interrupted, and may go on.
+    """
+    import pickle
+
+    with Interrupt.on_signals() as interrupt:  # before anything that takes long; Ray's cancelling is a SIGINT
+        from src.sweep.pool import Pool
+        from src.sweep.result import Result
+        from src.sweep.slots import Slot
+        from src.sweep.worker import HydraJob
+
+        folder = Path(path)
+        left = Result.of(folder)
+        if left is not None and left.status != "interrupted":
+            return False  # the node was lost after that
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES") if gives_gpu else ""
+        where = f"{socket.gethostname()} gpu {gpus}" if gpus else socket.gethostname()
+        write_text(folder / WHERE_FILE, where)
+        sys.modules["__main__"].__spec__ = find_spec("src.train")  # or each cell would import Ray's main module
+        pool = Pool([Slot(where, num_threads, gpus)], HydraJob.of, Output(folder), pickle.loads(work))  # noqa: S301, ours
+        try:
+            pool.run([folder])
+        except KeyboardInterrupt:
+            return True
+    return interrupt.requested
+
+
+class Output:
+    """A board that writes into the cell's output what is told of it; its numbers are read elsewhere.
+
+    Args:
+        folder: the cell's own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def started(self, cell: "Cell", where: str) -> None:
+        pass
+
+    def begun(self, cell: "Cell", num_done: int) -> None:
+        pass
+
+    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
+        pass
+
+    def failed(self, cell: "Cell", text: str) -> None:
+        self.note(text)
+
+    def over(self, result: "Result") -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        from src.sweep.worker import OUTPUT_FILE
+
+        with (self.folder / OUTPUT_FILE).open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")

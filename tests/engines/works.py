@@ -1,0 +1,44 @@
+"""What cells of Ray's tests do in their processes. Which of it a cell does, its seed says."""
+
+import os
+import signal
+import subprocess
+
+from tests.sweep import faults
+
+KILLS_ITS_WORKER_ONCE, KILLS_ITS_WORKER_ALWAYS, SHARES, TELLS_THREADS, HANGS = 20, 21, (30, 31), 40, 50
+
+
+def by_seed(cell, folder, progress):
+    seed = cell.config.seed
+    if seed in (KILLS_ITS_WORKER_ONCE, KILLS_ITS_WORKER_ALWAYS):
+        kill_worker(cell, folder, once=seed == KILLS_ITS_WORKER_ONCE)
+    elif seed in SHARES:
+        share_gpu(cell, folder)
+    elif seed == TELLS_THREADS:
+        faults.tell_threads(cell, folder, progress)
+    elif seed == HANGS:
+        faults.hang()
+    else:
+        faults.fail_by_seed(cell, folder, progress)
+
+
+def kill_worker(cell, folder, *, once):
+    """Ray's worker is the parent of the fork server, which is the parent of this process."""
+    if not (once and (folder / "killed").exists()):
+        faults.note(folder, "killed")
+        worker = parent(os.getppid())
+        os.kill(worker, signal.SIGKILL)
+        faults.hang()
+    faults.finish(cell, folder)
+
+
+def parent(pid):
+    return int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, check=True).stdout)
+
+
+def share_gpu(cell, folder):
+    """Not over before two cells have begun."""
+    faults.note(folder, "gpu", visible=os.environ.get("CUDA_VISIBLE_DEVICES"), where=(folder / "where.txt").read_text())
+    faults.until(lambda: len(faults.siblings(folder, "gpu")) == len(SHARES))
+    faults.finish(cell, folder)
