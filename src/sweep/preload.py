@@ -39,7 +39,7 @@ from src.config import GROUPS
 from src.sweep.worker import thread_pools
 from src.tracking import figures
 
-OURS = (*(f"src.{group}" for group in GROUPS), "src.fit")
+OURS = (*(f"src.{group}" for group in GROUPS), "src.fit", "src.search.trial")
 """Packages, and modules, of which a cell may import anything."""
 
 LAZY = (

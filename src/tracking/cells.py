@@ -14,9 +14,7 @@ from src.summary import commands
 from src.summary.record import MEASURE, Record, Status
 from src.sweep.frozen import FrozenCell
 from src.sweep.result import Result
-
-PRUNED = "pruned"
-"""The tag of a run that a search gave up: after how many epochs."""
+from src.tracking.journal import PRUNED
 
 ENDED: Mapping[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
 

@@ -24,6 +24,9 @@ ENTRIES, DELIVERED, REFUSED, LOCK = "journal.jsonl", "delivered.json", "refused.
 REASON = "reason"
 """The tag that says why a run did not finish."""
 
+PRUNED = "pruned"
+"""The tag of a run that a search gave up: after how many epochs."""
+
 BLOCK = 4096  # bytes, read at a time from the end
 
 Entry = dict[str, Any]

@@ -25,12 +25,11 @@ from src.summary.commands import of_cell
 from src.sweep.cell import Cell
 from src.sweep.claim import Claim
 from src.tracking import figures, tables
-from src.tracking.cells import PRUNED
 from src.tracking.courier import Courier
 from src.tracking.delivery import MODEL
 from src.tracking.environment import environment, origin
 from src.tracking.files import Files
-from src.tracking.journal import Journal
+from src.tracking.journal import PRUNED, Journal
 from src.tracking.store import open_store
 
 

@@ -346,7 +346,7 @@ def test_where_the_process_that_talks_to_ray_has_gone_the_next_attempts_have_ano
     launcher.connection.process.kill()
     launcher.connection.process.join()
     monkeypatch.setattr(launcher, "hydra_job", lambda folder: SILENT)
-    (result,) = launcher.run(made.folders)
+    (result,) = launcher.run(made.folders, len(made.folders))
     launcher.connection.close()
     assert result.finished
 

@@ -107,7 +107,7 @@ def test_without_slurm_the_launcher_says_what_is_missing_and_where_it_is(command
 def test_a_sweep_of_another_sweeper_is_refused(command_line, tmp_path):
     done = command_line("-m", "hydra/launcher=slurm", "hydra/sweeper=basic", "seed=0,1", f"outputs_dir={tmp_path}")
     assert done.returncode == 2
-    assert "hydra/launcher = 'slurm': runs the cells that hydra/sweeper=grid has planned" in done.stderr
+    assert "hydra/launcher = 'slurm': runs the cells that hydra/sweeper=grid or optuna has planned" in done.stderr
 
 
 def job(state, status=0, node="n1", array=7, index=3):
