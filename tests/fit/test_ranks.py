@@ -171,7 +171,7 @@ def test_a_sweep_gives_the_same_numbers_and_takes_both_processes_threads(two, tm
 
 
 def test_a_loss_that_is_not_finite_is_told_once_and_in_words(tmp_path):
-    done = train(tmp_path, *CELL, "optimizer.lr=1e30")
+    done = train(tmp_path, *TINY, "optimizer.lr=1e30")
     assert done.returncode == 1
     assert done.stderr.count("NonFiniteLossError: the training loss became") == 1
     assert "Traceback" not in done.stderr
