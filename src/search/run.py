@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src import terminal
-from src.compose import unique_id
 from src.interrupt import Interrupt
 from src.problems import ConfigError
 from src.search.launcher import Launcher
@@ -66,7 +65,7 @@ def dry_run(plan: SearchPlan, num_slots: int) -> None:
     folder, _ = frozen_plan(Plan(plan.factors, (plan.default,), 0), config)
     _refuse_another(plan, folder)
     record = SearchRecord.of(folder)
-    terminal.show_search(unique_id() if record is None else folder.name, plan)
+    terminal.show_search("not begun" if record is None else folder.name, plan)
     num_over = sum(trial.state != "running" for trial in record.trials) if record else 0
     num_trials = num_wanted(plan)
     left = [plan.default] * max(0, (num_trials or 0) - num_over)
