@@ -13,6 +13,7 @@ from mlflow.entities import Dataset, DatasetInput, Metric, Param
 from pyarrow import parquet
 
 from src.config import Tracking
+from src.sweep.claim import Claim
 from src.sweep.frozen import FrozenCell, FrozenPlan, folder_of
 from src.sweep.result import Result
 from src.tracking.delivery import deliver
@@ -90,7 +91,7 @@ def sweep_of(
     plan = plan_of(factors, sweep)
     folder = folder_of(outputs) / sweep
     plan.save(folder)
-    deliver(begin(folder, plan, Tracking(**plan.cells[0].raw["tracking"])), store)
+    deliver(begin(Claim.of(folder), plan, Tracking(**plan.cells[0].raw["tracking"])), store)
     for cell in plan.cells:
         outcome = accuracy(cell.levels)
         if outcome == "not run":

@@ -34,15 +34,17 @@ def histories(outputs):
 
 
 def test_a_sweep_killed_at_random_moments_ends_as_if_it_never_was(tmp_path):
+    began = time.monotonic()
     subprocess.run(command(tmp_path / "whole"), cwd=ROOT, check=True, capture_output=True)
+    duration_s = time.monotonic() - began
     rng = np.random.default_rng(0)
     outputs = tmp_path / "killed"
     num_kills = 0
     for _ in range(100):
         resume = ["resume=last"] if list(outputs.glob("sweeps/*/plan.json")) else []
         with subprocess.Popen(command(outputs, *resume), cwd=ROOT, start_new_session=True) as process:
-            try:  # a start takes some seconds: late enough that most attempts get something done
-                process.wait(timeout=rng.uniform(2, 16))
+            try:  # a start takes some seconds: the first two get no further, most of the others get something done
+                process.wait(timeout=duration_s * (rng.uniform(0.2, 1.2) if num_kills > 1 else 0.2 + 0.3 * num_kills))
                 break
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
