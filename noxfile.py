@@ -9,7 +9,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite; `nox -s tests -- -k name` for a part of it."""
-    session.install("-e", ".[dev,optuna]")
+    session.install("-e", ".[dev]")
     session.run("pytest", *session.posargs)
 
 

@@ -31,8 +31,8 @@ class SlurmLauncher(CellLauncher):
         if self.engine.num_slots is None:
             raise ConfigError(
                 [
-                    "hydra.launcher.array_parallelism = None: hydra/sweeper=optuna needs to know how many trials may run "
-                    "at a time, as each is chosen by those before it; for example hydra.launcher.array_parallelism=8"
+                    "hydra.launcher.array_parallelism = None: hydra/sweeper=optuna needs to know how many trials may "
+                    "run at a time, as each is chosen by those before it: try hydra.launcher.array_parallelism=8"
                 ]
             )
 
