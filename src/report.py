@@ -23,7 +23,6 @@ from src.key_values import UsageError, key_values
 if TYPE_CHECKING:
     from src.summary.content import Summary
     from src.summary.record import Subject
-    from src.tracking.artifacts import Place
     from src.tracking.journal import Journal
     from src.tracking.store import Store
 
@@ -60,30 +59,30 @@ def write_report(folder: Path, store: "Store | None") -> Report:
 
     Without a store to ask, what the folder has of the records has to do.
     """
-    from src.tracking.journal import by_run
     from src.tracking.records import of_sweep
 
-    return _written(folder, store, *of_sweep(store, folder), by_run(folder))
+    return _written(folder, store, *of_sweep(store, folder))
 
 
-def write_report_of_runs(folder: Path, store: "Store", condition: str | None) -> Report:
+def write_report_of_runs(folder: Path, store: "Store", condition: str | None, sweeps: Path) -> Report:
     """Sum up the cells of the store's experiment that MLflow's filter lets through, and write the report to `folder`.
+
+    Args:
+        folder: of the report.
+        store: where the runs are.
+        condition: MLflow's filter, or None.
+        sweeps: where sweeps have their folders: what was run there need not be fetched from the store.
 
     Raises:
         ReportError: where the filter is none, or lets nothing through.
     """
+    from src.tracking.journal import by_run
     from src.tracking.records import of_experiment
 
-    return _written(folder, store, *of_experiment(store, condition), {})
+    return _written(folder, store, of_experiment(store, condition), by_run(sweeps))
 
 
-def _written(
-    folder: Path,
-    store: "Store | None",
-    subject: "Subject",
-    places: "Mapping[str, Place]",
-    journals: "Mapping[str, Journal]",
-) -> Report:
+def _written(folder: Path, store: "Store | None", subject: "Subject", journals: "Mapping[str, Journal]") -> Report:
     from src.summary.charts import charts
     from src.summary.data import as_csv, as_json
     from src.summary.design import Design
@@ -92,7 +91,7 @@ def _written(
     from src.tracking.artifacts import RunFiles
 
     with TemporaryDirectory() as fetched:
-        files = RunFiles(store, places, journals, Path(fetched))
+        files = RunFiles(store, journals, Path(fetched))
         histories = files.histories([str(cell.run_id) for cell in subject.cells if cell.finished])
         summary = summarise(subject, Design.of(subject), histories, files)
     report = Report(folder, summary, charts(summary, histories))
@@ -149,7 +148,8 @@ def _asked(given: Mapping[str, str]) -> Report:
     if "sweep" not in given:
         uri, experiment = given.get("tracking.uri", defaults.tracking.uri), defaults.tracking.experiment
         store = find_store(outputs_dir, uri, given.get("experiment", experiment))
-        return write_report_of_runs(outputs_dir / "reports" / unique_id(), store, given.get("filter"))
+        folder = outputs_dir / "reports" / unique_id()
+        return write_report_of_runs(folder, store, given.get("filter"), folder_of(outputs_dir))
     sweep = _found(outputs_dir, given["sweep"])
     folder = folder_of(outputs_dir) / sweep
     tracking = FrozenPlan.load(folder).cells[0].raw["tracking"]

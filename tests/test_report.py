@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
+from shutil import rmtree
 
 import pytest
 
@@ -204,17 +205,19 @@ def test_what_failed_is_told_with_its_reason_and_how_to_go_on(make):
 
 def test_a_finished_cell_whose_run_is_gone_is_said_to_be_lost(make):
     folder, store = make({"model": ["cnn", "mlp"]}, lambda _: 0.8)
-    gone = write_report(folder, store).summary.cells[0].run_id
+    (first, *_) = write_report(folder, store).summary.cells
+    gone = first.run_id
+    rmtree(folder / first.id / "records")
     store.client.delete_run(gone)
     cell, other = write_report(folder, store).summary.cells
     assert (cell.status, other.status) == ("lost", "finished")
     assert gone in cell.reason
 
 
-def test_a_cell_that_another_sweep_has_finished_counts(make):
+def test_a_cell_that_another_sweep_has_finished_counts(make, tmp_path):
     folder, store = make({"model": ["cnn", "mlp"]}, lambda v: 0.8 if v["model"] == "cnn" else "not run")
     cell = next(cell for cell in FrozenPlan.load(folder).cells if cell.levels["model"] == "mlp")
-    elsewhere = run_of(store, cell, 0.9, tags={"sweep": "another"})
+    elsewhere = run_of(store, tmp_path, cell, 0.9, tags={"sweep": "another"})
     Result(cell.id, cell.name, "finished", run_id=elsewhere).save(folder / cell.id)
     summary = write_report(folder, store).summary
     assert [c.status for c in summary.cells] == ["finished"] * 2
@@ -296,7 +299,7 @@ def test_the_command_of_a_cell_makes_this_cell(trained):
     outputs, _ = trained
     (folder,) = outputs.glob("sweeps/*")
     store = find_store(outputs, None, "image-classification")
-    of_runs = report.write_report_of_runs(outputs / "made", store, None).summary.cells
+    of_runs = report.write_report_of_runs(outputs / "made", store, None, folder.parent).summary.cells
     of_sweep = write_report(folder, store).summary.cells
     assert {cell.id for cell in of_runs} == {cell.id for cell in of_sweep}
     for cell in (*of_runs, *of_sweep):
@@ -339,10 +342,13 @@ def test_runs_of_an_experiment_are_summed_up_like_their_sweep(sweep, monkeypatch
     assert (data["sweep"], data["command"]) == (None, None)
 
 
-def test_a_filter_selects_runs(sweep, monkeypatch):
+CONDITION = "params.model = 'cnn' and params.seed != '1'"
+
+
+def test_a_filter_selects_runs(sweep):
     folder, store, _ = sweep
     made = folder.parent / "filtered"
-    summary = report.write_report_of_runs(made, store, "params.model = 'cnn' and params.seed != '1'").summary
+    summary = report.write_report_of_runs(made, store, CONDITION, folder.parent).summary
     assert summary.question.factors == {"optimizer.lr": ("0.01", "0.1")}
     assert summary.question.replicates == {"seed": ("0", "2")}
     assert len(summary.cells) == 4
@@ -351,10 +357,10 @@ def test_a_filter_selects_runs(sweep, monkeypatch):
 def test_of_a_cell_that_ran_twice_the_latest_finished_run_counts(tmp_path):
     store = store_in(tmp_path)
     cell = cell_of({"model": "cnn"})
-    run_of(store, cell, 0.5)
-    latest = run_of(store, cell, 0.6)
-    run_of(store, cell, "failed")
-    (row,) = report.write_report_of_runs(tmp_path / "made", store, None).summary.cells
+    run_of(store, tmp_path / "first", cell, 0.5)
+    latest = run_of(store, tmp_path / "second", cell, 0.6)
+    run_of(store, tmp_path / "third", cell, "failed")
+    (row,) = report.write_report_of_runs(tmp_path / "made", store, None, tmp_path).summary.cells
     assert (row.run_id, row.test_accuracy) == (latest, 0.6)
 
 

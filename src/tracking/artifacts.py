@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import numpy as np
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pyarrow import parquet
 
@@ -17,25 +18,18 @@ from src.tracking.store import Store
 
 NUM_CONNECTIONS = 8
 
-Place = str | Journal
-"""Where the files of a run are: an artifact URI, or the journal that they have not left yet."""
-
 
 class RunFiles:
     """The artifacts of some runs, as `src.summary.record.Artifacts` wants them.
 
     Args:
         store: where the runs are; None where it cannot be asked.
-        places: of each run, by its id.
         journals: of the runs that were recorded on this disk, by their ids.
         folder: where files are fetched to.
     """
 
-    def __init__(
-        self, store: Store | None, places: Mapping[str, Place], journals: Mapping[str, Journal], folder: Path
-    ) -> None:
+    def __init__(self, store: Store | None, journals: Mapping[str, Journal], folder: Path) -> None:
         self.store = store
-        self.places = places
         self.journals = journals
         self.folder = folder
 
@@ -66,20 +60,22 @@ class RunFiles:
 
     def _file(self, run_id: str, name: str) -> Path | None:
         """The file, or None where the run has none."""
-        kept = self.places[run_id]
-        if isinstance(kept, Journal):
-            return kept.file(name)
-        place = urlparse(kept)
+        if run_id in self.journals and (path := self.journals[run_id].file(name)):
+            return path  # it has not left yet
+        if self.store is None:
+            return None
+        with suppress(MlflowException, OSError):
+            return self._stored(self.store.client, run_id, name)
+        return None
+
+    def _stored(self, client: MlflowClient, run_id: str, name: str) -> Path | None:
+        place = urlparse(str(client.get_run(run_id).info.artifact_uri))
         if place.scheme in ("", "file"):
             path = Path(unquote(place.path)) / name
             return path if path.is_file() else None
-        if self.store is None:
-            return None
         folder = self.folder / run_id
         folder.mkdir(exist_ok=True)
-        with suppress(MlflowException, OSError):
-            return Path(self.store.client.download_artifacts(run_id, name, str(folder)))
-        return None
+        return Path(client.download_artifacts(run_id, name, str(folder)))
 
 
 def _rows(path: Path) -> list[list[str]]:

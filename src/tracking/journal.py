@@ -223,9 +223,10 @@ def journals(folder: Path) -> Iterator[Journal]:
             yield journal
 
 
-def by_run(folder: Path) -> dict[str, Journal]:
-    """The journals of a sweep's cells, and its own, by the ids of their runs, as far as these have arrived."""
-    return {run_id: journal for journal in journals(folder) if (run_id := journal.progress.run_id)}
+def by_run(sweeps: Path) -> dict[str, Journal]:
+    """The journals of all cells in the folders of sweeps, by the ids of their runs, as far as these have arrived."""
+    found = (Journal(records.parent) for records in sweeps.glob(f"*/*/{FOLDER}"))
+    return {run_id: journal for journal in found if (run_id := journal.progress.run_id)}
 
 
 def pending(folder: Path) -> tuple[int, int]:

@@ -16,7 +16,6 @@ from src.sweep.frozen import FrozenPlan
 from src.sweep.result import Result
 from src.tracking import cells as one
 from src.tracking import journaled
-from src.tracking.artifacts import Place
 from src.tracking.journal import Journal
 from src.tracking.store import Store, in_words
 
@@ -24,10 +23,11 @@ PAGE = 1000  # runs a query
 IDS = 200  # run ids a query
 
 
-def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Place]]:
-    """The cells of the sweep in `folder`, whatever has become of them, and where the files of their runs are, by id.
+def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Journal]]:
+    """The cells of the sweep in `folder`, whatever has become of them, and the journals of their runs, by id.
 
-    What the store does not have, or not yet, is read from the journals in the cells' folders.
+    What was run in this sweep is read from these: a store takes ten times as long to say the same, and may not have it
+    all yet. It is asked for what other sweeps have run.
 
     Args:
         store: None where it cannot be asked.
@@ -35,15 +35,13 @@ def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Plac
     """
     plan = FrozenPlan.load(folder)
     results = {cell.id: Result.of(folder / cell.id) for cell in plan.cells}
-    begun: dict[str, Run] = {}
+    journals = {cell.id: Journal(folder / cell.id) for cell in plan.cells}
+    begun = {cell: run for cell, journal in journals.items() if (run := journaled.run(journal))}
+    here = {begun[cell].info.run_id: journals[cell] for cell in begun}
     if store:
-        for run in _runs(store, [store.experiment_id], f"tags.kind = 'cell' and tags.sweep = '{plan.sweep}'"):
-            begun.setdefault(run.data.tags["cell"], run)
-        named = {str(result.run_id) for result in results.values() if result and result.run_id}
-        elsewhere = sorted(named - {run.info.run_id for run in begun.values()})
-        begun |= {run.data.tags["cell"]: run for run in _by_id(store, elsewhere).values()}
-    kept = {cell.id: journal for cell in plan.cells if (journal := Journal(folder / cell.id)).num_pending or not store}
-    begun |= {cell: found for cell, journal in kept.items() if (found := journaled.run(journal))}
+        known = {cell: str(result.run_id) for cell, result in results.items() if result and result.run_id}
+        elsewhere = [run_id for cell, run_id in known.items() if cell not in begun]
+        begun |= {run.data.tags["cell"]: run for run in _by_id(store, elsewhere)}
     every = [one.planned(cell, plan.factors, results[cell.id], begun.get(cell.id)) for cell in plan.cells]
     search = SearchRecord.of(folder)
     cells = compared(every, search) if search else every
@@ -64,12 +62,12 @@ def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Plac
             search=search,
             trials=trials_of(every, search) if search else (),
         ),
-        _places(begun.values()) | {begun[cell].info.run_id: journal for cell, journal in kept.items() if cell in begun},
+        here,
     )
 
 
-def of_experiment(store: Store, condition: str | None) -> tuple[Subject, dict[str, Place]]:
-    """The cells that MLflow's filter `condition` lets through, and where the files of their runs are, by id.
+def of_experiment(store: Store, condition: str | None) -> Subject:
+    """The cells that MLflow's filter `condition` lets through.
 
     Of a cell that was run more than once, the latest finished run counts.
 
@@ -91,8 +89,7 @@ def of_experiment(store: Store, condition: str | None) -> tuple[Subject, dict[st
     columns = varying([run.data.params for run in runs], [one.digest(run) for run in runs])
     cells = [one.found(run, {key: column[row] for key, column in columns.items()}) for row, run in enumerate(runs)]
     factors = {key: in_order(column) for key, column in columns.items()}
-    subject = Subject(_title(factors), None, experiment, condition, None, None, factors, cells)
-    return subject, _places(runs)
+    return Subject(_title(factors), None, experiment, condition, None, None, factors, cells)
 
 
 def find_store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
@@ -129,10 +126,6 @@ def _title(factors: Iterable[str]) -> str:
     return " \N{MULTIPLICATION SIGN} ".join(settings or varied) or "one cell"
 
 
-def _places(runs: Iterable[Run]) -> dict[str, Place]:
-    return {run.info.run_id: str(run.info.artifact_uri) for run in runs}
-
-
 def _runs(store: Store, experiments: Sequence[str], condition: str) -> Iterator[Run]:
     """All runs that meet the condition, the latest first."""
     token = None
@@ -143,13 +136,11 @@ def _runs(store: Store, experiments: Sequence[str], condition: str) -> Iterator[
             return
 
 
-def _by_id(store: Store, run_ids: Sequence[str]) -> dict[str, Run]:
+def _by_id(store: Store, run_ids: Sequence[str]) -> Iterator[Run]:
     """Those of the runs that the store has, in whichever experiment."""
     if not run_ids:
-        return {}
+        return
     experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
-    found: dict[str, Run] = {}
     for start in range(0, len(run_ids), IDS):
         ids = ", ".join(f"'{run_id}'" for run_id in run_ids[start : start + IDS])
-        found |= {run.info.run_id: run for run in _runs(store, experiments, f"attributes.run_id IN ({ids})")}
-    return found
+        yield from _runs(store, experiments, f"attributes.run_id IN ({ids})")

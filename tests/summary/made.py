@@ -5,11 +5,9 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlparse
 
 import numpy as np
 import pyarrow as pa
-from mlflow.entities import Dataset, DatasetInput, Metric, Param
 from pyarrow import parquet
 
 from src.config import Tracking
@@ -17,6 +15,7 @@ from src.sweep.claim import Claim
 from src.sweep.frozen import FrozenCell, FrozenPlan, folder_of
 from src.sweep.result import Result
 from src.tracking.delivery import deliver
+from src.tracking.journal import Journal
 from src.tracking.store import Store, open_store
 from src.tracking.sweep import begin
 from tests.conftest import config_of
@@ -96,7 +95,7 @@ def sweep_of(
         outcome = accuracy(cell.levels)
         if outcome == "not run":
             continue
-        run_id = run_of(store, cell, outcome, class_names, {"sweep": sweep})
+        run_id = run_of(store, folder / cell.id, cell, outcome, class_names, {"sweep": sweep})
         if outcome != "running":
             status = outcome if isinstance(outcome, str) else "finished"
             reason = None if status == "finished" else "NonFiniteLossError: the loss is nan <b>&</b>"
@@ -112,49 +111,50 @@ def maker(outputs: Path) -> Callable[..., tuple[Path, Store]]:
 
 def run_of(
     store: Store,
+    home: Path,
     cell: FrozenCell,
     outcome: float | str,
     class_names: Sequence[str] = ("ant", "bee", "cat"),
     tags: Mapping[str, str] | None = None,
 ) -> str:
-    """The id of a run as `src.tracking.run` leaves it."""
-    run = store.client.create_run(
-        store.experiment_id, run_name=cell.name, tags={"kind": "cell", "cell": cell.id, **(tags or {})}
-    )
-    run_id = run.info.run_id
-    params = {
-        **cell.choices,
-        "seed": "0",
-        **cell.levels,
-        "epochs": str(EPOCHS),
-        "num_parameters": str(1000 + 100 * len(cell.choices["model"])),
-    }
-    store.client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
-    if isinstance(outcome, str):
-        if outcome != "running":
-            store.client.set_terminated(run_id, {"failed": "FAILED", "interrupted": "KILLED"}[outcome])
-        return str(run_id)
-    logged = Dataset("made", cell.fingerprint, "code", "{}", None, json.dumps({**SPLITS, "classes": len(class_names)}))
-    store.client.log_inputs(run_id, [DatasetInput(logged)])
-    labels, predictions = predicted(outcome, len(class_names))
+    """The id of a run as `src.tracking.run` leaves it, recorded in the folder `home` and delivered."""
+    journal = Journal(home)
+    tracking = Tracking(**cell.raw["tracking"])
+    journal.begin(cell.name, {"kind": "cell", "cell": cell.id, **(tags or {})}, tracking, nested=False)
+    num_parameters = 1000 + 100 * len(cell.choices["model"])
+    journal.params({**cell.choices, "seed": 0, **cell.levels, "epochs": EPOCHS, "num_parameters": num_parameters})
+    if isinstance(outcome, float):
+        _trained(journal, cell, outcome, class_names)
+    if outcome != "running":
+        journal.end({"failed": "FAILED", "interrupted": "KILLED"}.get(str(outcome), "FINISHED"))
+    deliver(journal, store)
+    return str(journal.progress.run_id)
+
+
+def _trained(journal: Journal, cell: FrozenCell, accuracy: float, class_names: Sequence[str]) -> None:
+    """All that a cell of this accuracy records."""
+    profile = json.dumps({**SPLITS, "classes": len(class_names)})
+    journal.dataset(name="made", digest=cell.fingerprint, source_type="code", source="{}", profile=profile, context="training")
+    epochs = [(epoch, 1 / epoch, accuracy * epoch / EPOCHS, 0.5) for epoch in range(1, EPOCHS + 1)]
+    for number, *values in epochs:
+        keys = ("train/loss", "val/accuracy", "time/epoch_s")
+        journal.metrics([(key, value, 1, number) for key, value in zip(keys, values, strict=True)])
     metrics = {
         "best/epoch": EPOCHS,
-        "best/val_loss": 1 - outcome,
-        "best/val_accuracy": outcome,
-        "test/accuracy": outcome,
-        "test/accuracy_low": max(0.0, outcome - 0.05),
-        "test/accuracy_high": min(1.0, outcome + 0.05),
+        "best/val_loss": 1 - accuracy,
+        "best/val_accuracy": accuracy,
+        "test/accuracy": accuracy,
+        "test/accuracy_low": max(0.0, accuracy - 0.05),
+        "test/accuracy_high": min(1.0, accuracy + 0.05),
     }
-    store.client.log_batch(run_id, metrics=[Metric(key, value, 1, 0) for key, value in metrics.items()])
-    artifacts = Path(urlparse(run.info.artifact_uri).path)
-    artifacts.mkdir(parents=True)
-    epochs = [f"{e},{1 / e},{outcome * e / EPOCHS},0.5\n" for e in range(1, EPOCHS + 1)]
-    (artifacts / "history.csv").write_text("number,train_loss,val_accuracy,epoch_s\n" + "".join(epochs))
-    write_confusion(artifacts / "confusion.csv", labels, predictions, class_names)
-    columns = {"index": np.arange(len(labels)), "label": labels, "prediction": predictions}
-    parquet.write_table(pa.table({key: value.astype(np.int32) for key, value in columns.items()}), artifacts / FILE)
-    store.client.set_terminated(run_id, "FINISHED")
-    return str(run_id)
+    journal.metrics([(key, value, 1, 0) for key, value in metrics.items()])
+    labels, predictions = predicted(accuracy, len(class_names))
+    with journal.files() as artifacts:
+        rows = [",".join(map(str, epoch)) + "\n" for epoch in epochs]
+        (artifacts / "history.csv").write_text("number,train_loss,val_accuracy,epoch_s\n" + "".join(rows))
+        write_confusion(artifacts / "confusion.csv", labels, predictions, class_names)
+        columns = {"index": np.arange(len(labels)), "label": labels, "prediction": predictions}
+        parquet.write_table(pa.table({key: value.astype(np.int32) for key, value in columns.items()}), artifacts / FILE)
 
 
 FILE = "test_predictions.parquet"

@@ -1,6 +1,7 @@
 """Reports in MLflow, and what is read from there."""
 
 from pathlib import Path
+from shutil import rmtree
 from urllib.parse import urlparse
 
 import pytest
@@ -33,7 +34,7 @@ def sweep(make):
 
 def finish(folder, store, accuracy):
     cell = FrozenPlan.load(folder).cells[-1]
-    run_id = run_of(store, cell, accuracy, tags={"sweep": folder.name})
+    run_id = run_of(store, folder / cell.id, cell, accuracy, tags={"sweep": folder.name})
     Result(cell.id, cell.name, "finished", run_id=run_id).save(folder / cell.id)
 
 
@@ -88,9 +89,9 @@ def test_cells_without_a_result_are_known_by_their_runs(make):
     folder, store = make({"seed": ["0", "1", "2"]}, lambda v: {"0": "running", "1": "failed"}.get(v["seed"], 0.7))
     for cell in FrozenPlan.load(folder).cells:
         Result.remove(folder / cell.id)
-    subject, places = of_sweep(store, folder)
+    subject, journals = of_sweep(store, folder)
     assert [cell.status for cell in subject.cells] == ["running", "failed", "finished"]
-    assert set(places) == {cell.run_id for cell in subject.cells}
+    assert set(journals) == {cell.run_id for cell in subject.cells}
 
 
 def test_a_level_that_an_arm_does_not_mention_is_looked_up(sweep):
@@ -106,14 +107,28 @@ def test_a_level_that_an_arm_does_not_mention_is_looked_up(sweep):
 
 def test_files_that_are_gone_leave_their_part_out(sweep):
     folder, store = sweep
-    _, places = of_sweep(store, folder)
-    for place in places.values():
-        for path in Path(urlparse(place).path).iterdir():
+    subject, journals = of_sweep(store, folder)
+    for run_id in journals:
+        for path in Path(urlparse(store.client.get_run(run_id).info.artifact_uri).path).iterdir():
             path.unlink()
     report = write_report(folder, store)
     assert report.summary.best.confusion is None
     assert report.summary.comparisons == []
-    assert not any(name.startswith("learning") for name in report.charts)
+    assert any(name.startswith("learning") for name in report.charts)  # the journals have the epochs
+    for cell in subject.cells:
+        rmtree(folder / cell.id / "records", ignore_errors=True)
+    assert not any(name.startswith("learning") for name in write_report(folder, store).charts)
+
+
+def test_a_sweep_has_its_report_where_the_store_has_none_of_its_runs(sweep):
+    folder, store = sweep
+    before = write_report(folder, store).summary
+    for cell in before.cells:
+        if cell.run_id:
+            store.client.delete_run(cell.run_id)
+    after = write_report(folder, store).summary
+    assert [cell.test_accuracy for cell in after.cells] == [cell.test_accuracy for cell in before.cells]
+    assert after.counts == before.counts
 
 
 def test_a_description_is_no_longer_than_mlflow_keeps():
