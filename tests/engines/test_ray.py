@@ -285,7 +285,7 @@ def test_a_sweep_on_a_cluster_of_its_own_survives_sigterm_and_sigkill_and_ends_a
 
 def test_a_second_ctrl_c_stops_all_at_once(tmp_path):
     with started(tmp_path, *TINY, "epochs=1000000", "seed=0,1,2") as (process, mark):
-        until(lambda: sum(num_epochs(tmp_path).values()) >= 2)
+        until(lambda: sum(count > 0 for count in num_epochs(tmp_path).values()) >= 2)
         cells = [path.parent for path in tmp_path.glob("sweeps/*/*/where.txt")]
         deaf = [int(pid) for pid, command_line in marked(mark) if b"forkserver" in command_line]
         for pid in deaf:
@@ -378,7 +378,8 @@ def test_a_node_that_does_not_see_outputs_dir_is_named_before_anything_runs(node
     """A real one: its raylet lives where another disk is mounted there."""
     outputs = tmp_path / "outputs"
     outputs.mkdir()
-    start = f"mount -t tmpfs none {outputs} && exec ray start --address={nodes.address} --num-cpus=1 --block"
+    node = f"{sys.executable} -m ray.scripts.scripts start --address={nodes.address} --num-cpus=1 --block"
+    start = f"mount -t tmpfs none {outputs} && exec {node}"
     if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("no permission to mount")
     with subprocess.Popen(["unshare", "-m", "sh", "-c", start], stdout=subprocess.DEVNULL) as blind:
