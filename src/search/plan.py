@@ -16,6 +16,7 @@ from src.problems import ConfigError, near
 from src.search.options import HERE, SearchOptions
 from src.search.space import Choice, Parameter, Point, Space, parameter_of
 from src.summary.design import CONFIGURATION, SEED, SPLITS
+from src.summary.words import short
 from src.sweep.cell import Cell
 from src.sweep.grid import key_of
 from src.sweep.plan import Source, composed_arms, idle, prepared_data, refuse_unwritable, reproducing, source_of
@@ -26,7 +27,6 @@ MAX_PROBES = 200
 DEFAULT = "default"
 """What the configuration is called without anything that the search varies."""
 
-MAX_DIGITS = 4
 """Significant ones, of a number in a name; the cell itself has all of them."""
 
 Said = dict[str, Parameter | str]
@@ -237,8 +237,4 @@ def _in_words(parameter: Parameter) -> str:
 def _short(override: str) -> str:
     """An override with a few digits of its number, for a name."""
     key, value = override.split("=", 1)
-    try:
-        number = float(value)
-    except ValueError:
-        return override
-    return f"{key}={number:.{MAX_DIGITS}g}" if len(value) > MAX_DIGITS + 2 else override
+    return f"{key}={short(value)}"

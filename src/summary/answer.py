@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from src.summary.content import Best, Configuration, Question
+from src.summary.design import level
 from src.summary.effects import Effect, Interaction
 from src.summary.words import count, interval, listed, percent, points, points_interval
 from src.sweep.statistics import Estimate
@@ -95,7 +96,7 @@ def _scored(difference: Estimate, effect: Effect) -> str:
     if difference.mean < 0:
         value, against = against, value
     higher = points(abs(difference.mean)).lstrip("+")
-    return f"{effect.factor}={value} scores {higher} percentage points higher than {against}"
+    return f"{level(effect.factor, value)} scores {higher} percentage points higher than {against}"
 
 
 def _size(difference: Estimate) -> str:

@@ -98,7 +98,12 @@ class Design:
     def name(self, configuration: int) -> str:
         """A configuration as one would type it."""
         pairs = zip(self.factors, self.configurations[configuration], strict=True)
-        return " ".join(f"{key}={value}" for key, value in pairs)
+        return " ".join(level(key, value) for key, value in pairs)
+
+
+def level(key: str, value: str) -> str:
+    """A value as one would type it; a configuration of a search has a name instead."""
+    return value if key == CONFIGURATION else f"{key}={value}"
 
 
 def _column(cell: Record, splits: Sequence[str]) -> Levels:

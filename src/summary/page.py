@@ -112,6 +112,6 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    for name in ("percent", "interval", "points", "points_between", "p_value", "count", "listed", "duration"):
+    for name in ("percent", "interval", "points", "points_between", "p_value", "count", "listed", "duration", "short"):
         environment.filters[name] = getattr(words, name)
     return environment

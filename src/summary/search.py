@@ -9,12 +9,20 @@ from dataclasses import dataclass
 
 from src.search.record import SearchRecord, Trial
 from src.summary.record import Record
-from src.summary.words import count, duration, listed, percent
+from src.summary.words import count, duration, listed, percent, short
 
 MAX_COMPARED = 10
 """Trials that are compared where none was trained anew."""
 
 SHOWN = {"parameters": "{:,.0f} parameters", "seconds": "{:.1f} s", "val/loss": "a validation loss of {:.4f}"}
+
+VERBS = {
+    "finished": ("finished", "finished"),
+    "pruned": ("was pruned", "were pruned"),
+    "failed": ("failed", "failed"),
+    "running": ("is not over", "are not over"),
+}
+"""What one trial did, and several."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ def sentences(search: SearchSummary) -> list[str]:
         return [*said, "No trial has finished."]
     by_number = {trial.number: trial for trial in search.trials}
     best = by_number[search.best[0]]
-    setting = " ".join(f"{key}={value}" for key, value in best.point.items())
+    setting = " ".join(f"{key}={short(value)}" for key, value in best.point.items())
     if len(search.objectives) > 1:
         names = listed([f"trial {number}" for number in sorted(search.best)])
         beats = "is beaten in all objectives by no other" if len(search.best) == 1 else "are beaten in all by no other"
@@ -165,8 +173,9 @@ def sentences(search: SearchSummary) -> list[str]:
 
 def _effort(search: SearchSummary) -> str:
     """How many trials came how far, and what pruning saved."""
-    verbs = {"finished": "finished", "pruned": "were pruned", "failed": "failed", "running": "are not over"}
-    states = [f"{search.counts[state]} {verb}" for state, verb in verbs.items() if search.counts.get(state)]
+    states = [
+        f"{number} {verbs[number != 1]}" for state, verbs in VERBS.items() if (number := search.counts.get(state))
+    ]
     saved = ""
     if search.num_epochs_saved:
         total = search.num_epochs + search.num_epochs_saved

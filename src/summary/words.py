@@ -6,6 +6,9 @@ from src.sweep.statistics import Estimate
 
 MINUS = "\N{MINUS SIGN}"
 
+MAX_DIGITS = 4
+"""Of a value that nobody typed, but a search has drawn."""
+
 
 def percent(share: float) -> str:
     """94.4%."""
@@ -42,6 +45,16 @@ def p_value(p: float | None) -> str:
     if p is None:
         return "\N{EN DASH}"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def short(value: str) -> str:
+    """`0.3162` for `0.3161732168364369`; all else as it is."""
+    if len(value) <= MAX_DIGITS + len("0.000"):
+        return value
+    try:
+        return f"{float(value):.{MAX_DIGITS}g}"
+    except ValueError:
+        return value
 
 
 def count(number: int, noun: str) -> str:

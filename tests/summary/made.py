@@ -134,7 +134,9 @@ def run_of(
 def _trained(journal: Journal, cell: FrozenCell, accuracy: float, class_names: Sequence[str]) -> None:
     """All that a cell of this accuracy records."""
     profile = json.dumps({**SPLITS, "classes": len(class_names)})
-    journal.dataset(name="made", digest=cell.fingerprint, source_type="code", source="{}", profile=profile, context="training")
+    journal.dataset(
+        name="made", digest=cell.fingerprint, source_type="code", source="{}", profile=profile, context="training"
+    )
     epochs = [(epoch, 1 / epoch, accuracy * epoch / EPOCHS, 0.5) for epoch in range(1, EPOCHS + 1)]
     for number, *values in epochs:
         keys = ("train/loss", "val/accuracy", "time/epoch_s")

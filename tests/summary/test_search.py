@@ -44,7 +44,13 @@ def test_what_pruning_saved_are_the_epochs_that_were_left_at_the_pace_of_each_tr
 def test_a_trial_that_was_not_run_saves_nothing():
     found = summed_up(search(trial(0, epochs=2), trial(1, epochs=0, same_as=0)), confirmed=False)
     assert (found.num_epochs_saved, found.num_same) == (8, 1)
-    assert sentences(found)[0].endswith("; 1 had the cell of an earlier one.")
+    said = sentences(found)[0]
+    assert said.endswith("; 1 had the cell of an earlier one.")
+
+
+def test_a_trial_alone_is_told_of_in_the_singular():
+    said = sentences(summed_up(search(trial(0, 0.7), trial(1, epochs=2)), confirmed=False))[0]
+    assert said.startswith("Of 2 trials, 1 finished and 1 was pruned; ")
 
 
 def test_the_best_is_told_with_its_setting_and_that_it_is_not_confirmed():

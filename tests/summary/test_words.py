@@ -25,6 +25,19 @@ def test_differences_are_points_with_their_sign(difference, text):
     assert words.points(difference) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0.3161732168364369", "0.3162"),
+        ("1.2345678e-05", "1.235e-05"),
+        ("0.00325", "0.00325"),
+        ("leaky_relu", "leaky_relu"),
+    ],
+)
+def test_of_a_number_that_nobody_typed_a_few_digits_are_shown(value, text):
+    assert words.short(value) == text
+
+
 def test_an_interval_of_a_difference():
     assert words.points_between(Estimate(0.0, -0.012, 0.034, 0.5, 2, 3, 1)) == "\N{MINUS SIGN}1.2 to +3.4"
     assert words.points_between(Estimate(0.0, -1.2, 0.5, 0.5, 2, 3, 1)) == "\N{MINUS SIGN}100.0 to +50.0†"
