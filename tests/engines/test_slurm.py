@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from contextlib import suppress
 
 import pytest
 
@@ -142,7 +143,8 @@ def preempt(sweep, slurm):
 def lose_node(sweep, slurm):
     node = slurm.run("squeue", "--noheader", f"--jobs={task(sweep, slurm, 0)}", "--format=%N").strip()
     slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    slurm.run("scontrol", "update", f"nodename={node}", "state=resume")
+    with suppress(AssertionError):  # where it has come back by itself meanwhile
+        slurm.run("scontrol", "update", f"nodename={node}", "state=resume")
 
 
 @pytest.mark.parametrize("disturb", [ask_to_make_room, requeue, preempt, lose_node])
