@@ -9,6 +9,8 @@ this module adds the relations between keys that no single type can state.
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -55,6 +57,8 @@ UNSPLIT = {"folds": 1, "fold": 0, "split_seed": 0, "train_fraction": 1.0}
 
 LARGEST_INTEGER, LARGEST_FLOAT = 2**63 - 1, 3.4028234663852886e38
 """Of torch's int64 and float32."""
+
+_FOR_OTHERS = ContextVar("for other machines", default=False)
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
@@ -274,10 +278,21 @@ def _impossible(config: Config) -> Iterator[str]:
             "batch_size = 1: norm=batch needs the statistics of at least 2 images a batch; "
             "take batch_size=2 or more, or norm=group"
         )
-    yield from _unavailable_device(config.device)
-    if config.devices > 1:
-        yield from _unavailable_devices(config.device, config.devices)
+    if not _FOR_OTHERS.get():
+        yield from _unavailable_device(config.device)
+        if config.devices > 1:
+            yield from _unavailable_devices(config.device, config.devices)
     yield from _unlike_torchrun(config.devices)
+
+
+@contextmanager
+def for_other_machines() -> Iterator[None]:
+    """Check no configuration's devices for as long as the block: they are those of another machine, which will."""
+    token = _FOR_OTHERS.set(True)
+    try:
+        yield
+    finally:
+        _FOR_OTHERS.reset(token)
 
 
 def _beyond(value: Any, key: str = "") -> Iterator[str]:

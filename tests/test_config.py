@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from src.compose import hydra_at
-from src.config import GROUPS, Config
+from src.config import GROUPS, Config, for_other_machines
 from src.problems import ConfigError
 from src.sweep.plan import plan
 from tests.conftest import choices, config_of
@@ -151,6 +151,14 @@ def test_apples_gpu_is_one(machine, device):
 def test_devices_that_can_be_had_are_accepted(machine, overrides):
     machine(gpus=2)
     assert config_of(*overrides).devices == int(overrides[0].removeprefix("devices="))
+
+
+def test_of_the_devices_of_another_machine_nothing_is_known(machine):
+    machine(gpus=0)
+    with for_other_machines():
+        assert config_of("devices=4", "device=cuda").devices == 4
+        assert problems("devices=0") == ("devices = 0: must be greater than 0",)
+    assert problems("device=cuda")[0].startswith("device = 'cuda': this machine has cpu")
 
 
 def test_of_several_machines_each_has_to_have_its_own_devices(machine, monkeypatch):

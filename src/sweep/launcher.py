@@ -27,7 +27,12 @@ class CellLauncher(Launcher):
 
     Args:
         options: what its file in `conf/hydra/launcher/` says.
+
+    Attributes:
+        elsewhere: whether cells run on other machines, whose devices are not known here.
     """
+
+    elsewhere = False
 
     def __init__(self, **options: Any) -> None:
         self.options = options

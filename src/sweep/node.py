@@ -23,7 +23,7 @@ from src.fit.epoch import Epoch
 from src.sweep.cell import Cell
 from src.sweep.result import Result
 from src.sweep.slots import Slot
-from src.sweep.worker import GRACE_S, OUTPUT_FILE, HydraJob, Work, hung, take_slot, write_to
+from src.sweep.worker import GRACE_S, OUTPUT_FILE, HydraJob, Work, hung, take_slot, thawed, write_to
 from src.train import record
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -81,8 +81,8 @@ def work_alone(folder: Path, num_threads: int, work: Work = record) -> list[sign
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     take_slot(Slot(socket.gethostname(), num_threads))
     HydraJob.of(folder).configure()
-    cell = Cell.thaw(folder)
-    assert cell is not None
+    if (cell := thawed(folder, alone)) is None:
+        return alone.signals
     if (timeout_s := cell.config.cell_timeout_s) is not None:
         _fail_when_hung(cell, folder, timeout_s)
     work(cell, folder, alone)

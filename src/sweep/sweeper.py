@@ -8,6 +8,7 @@ import gc
 import sys
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hydra.core.plugins import Plugins
@@ -61,6 +62,17 @@ class CellSweeper(Sweeper, Generic[P]):
     def sweep(self, arguments: list[str]) -> None:
         """Plan and run. Ends the process where the configuration is wrong, some cell failed, or it was interrupted."""
         gc.disable()  # importing and planning make a million objects and no garbage, and looking for it takes seconds
+        from src.config import for_other_machines
+        from src.sweep.launcher import CellLauncher
+
+        elsewhere = isinstance(self.runner, CellLauncher) and self.runner.elsewhere
+        with for_other_machines() if elsewhere else nullcontext():
+            exit_code = self._sweep(arguments)
+        if exit_code:
+            sys.exit(exit_code)
+
+    def _sweep(self, arguments: list[str]) -> int:
+        """Plan and run. Returns the exit code."""
         from src import terminal
         from src.command_line import refuse
         from src.files import disk_trouble
@@ -77,20 +89,17 @@ class CellSweeper(Sweeper, Generic[P]):
                 self.runner.prepare(configs)
             if configs[0].dry_run:
                 self.show(planned, self._num_slots(configs[0]))
-                return
-            exit_code = self.run(planned)
+                return 0
+            return self.run(planned)
         except ConfigError as error:
             refuse(error)
         except SupersededError as stop:
             terminal.show_error(str(stop))
-            exit_code = SOME_FAILED
         except OSError as error:
             if (trouble := disk_trouble(error, configs[0].outputs_dir)) is None:
                 raise
             terminal.show_error(str(trouble))
-            exit_code = SOME_FAILED
-        if exit_code:
-            sys.exit(exit_code)
+        return SOME_FAILED
 
     def launch(self, jobs: Sequence[Sequence[str]]) -> object:
         """Run these jobs, each given as its overrides, and come back when all of them are over."""

@@ -4,6 +4,7 @@ import faulthandler
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -24,8 +25,10 @@ from src import leaving
 from src.dataset import Dataset, Splits
 from src.files import write_text
 from src.fit.epoch import Epoch
+from src.problems import ConfigError
 from src.progress import Progress
-from src.sweep.cell import Cell
+from src.sweep.cell import PLAN_FILE, Cell
+from src.sweep.result import Result
 from src.sweep.slots import Slot
 
 OUTPUT_FILE = "output.log"
@@ -159,12 +162,25 @@ def run(task: Task, channel: "Connection[Message, Message]") -> None:
         faulthandler.dump_traceback_later(task.timeout_s)
     try:
         task.hydra_job.configure()
-        cell = Cell.thaw(task.folder)
-        assert cell is not None
-        task.work(cell, task.folder, reporter)
+        if (cell := thawed(task.folder, reporter)) is not None:
+            task.work(cell, task.folder, reporter)
     except Exception:
         channel.send(Failed(traceback.format_exc()))
         raise
+
+
+def thawed(folder: Path, progress: Progress) -> Cell | None:
+    """The cell that is frozen in `folder`; None where this machine has not what it takes, and then that has failed."""
+    try:
+        cell = Cell.thaw(folder)
+    except ConfigError as error:
+        reason = f"{socket.gethostname()} cannot run it: {'; '.join(error.problems)}"
+        name = json.loads((folder / PLAN_FILE).read_text())["name"]
+        Result(folder.name, name, "failed", reason).save_first(folder)
+        progress.note(reason)
+        return None
+    assert cell is not None
+    return cell
 
 
 def hung(timeout_s: float) -> str:

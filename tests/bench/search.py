@@ -38,7 +38,7 @@ SPACE = (
     "norm=none,batch",
     "activation=relu,tanh,silu,elu",
 )
-"""As somebody would say it who knows nothing of the data. Where most of a space is good, a few random trials suffice."""
+"""As who knows nothing of the data would say it. Where most of a space is good, a few random trials suffice."""
 TPE = ("hydra/sweeper/sampler=tpe", "hydra.sweeper.sampler.n_startup_trials=5")
 OURS = "TPE, pruning"
 WAYS = {

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 from contextlib import suppress
 
 import pytest
@@ -69,6 +70,14 @@ def test_both_nodes_work_at_a_time_unless_the_parallelism_is_limited(sweep, slur
     assert [line.split()[0] for line in sorted(slurm.queue(fields="%T %N"))] == ["PENDING", "PENDING", "RUNNING"]
     slurm.clear()
     ended(process)
+
+
+def test_a_device_is_one_of_the_node_which_says_so_where_it_has_none(sweep):
+    code, _, err = sweep.run("device=cuda", "seed=0")
+    (result,) = sweep.results().values()
+    assert (code, result["status"]) == (1, "failed")
+    assert result["reason"].startswith(f"{socket.gethostname()} cannot run it: device = 'cuda': this machine has cpu;")
+    assert result["reason"] in err
 
 
 def test_cells_that_are_killed_or_cancelled_fail_alone_with_the_reason(sweep, slurm):

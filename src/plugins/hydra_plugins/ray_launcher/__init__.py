@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class RayLauncher(CellLauncher):
     """Hydra's side of Ray; `src.sweep.engines.ray` hands the cells over."""
 
+    elsewhere = True
     connection: "Connection | None" = None
 
     def check(self) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class SlurmLauncher(CellLauncher):
     """Hydra's side of SLURM; `src.sweep.engines.slurm` puts the cells into its queue."""
 
+    elsewhere = True
+
     def check(self) -> None:
         """Ask SLURM too, which knows its partitions and what their nodes have."""
         from src.sweep.engines.slurm import queue
