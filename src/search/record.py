@@ -4,7 +4,7 @@ The study has it all too, but for the confirmation.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -14,6 +14,9 @@ from src.files import write_text
 SEARCH_FILE = "search.json"
 
 State = Literal["running", "finished", "pruned", "failed"]
+
+Cost = tuple[float, ...]
+"""What a trial reached in each objective, turned so that the smallest is the best."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +91,18 @@ class SearchRecord:
             return None
         content = json.loads(path.read_text())
         return cls(**{**content, "trials": [Trial(**trial) for trial in content["trials"]]})
+
+
+def cost_of(values: Iterable[float], directions: Iterable[str]) -> Cost:
+    """The cost of these values of the objectives, each of which is to be maximized or minimized."""
+    pairs = zip(values, directions, strict=True)
+    return tuple(-value if direction == "maximize" else value for value, direction in pairs)
+
+
+def unbeaten(costs: Mapping[int, Cost]) -> list[int]:
+    """The trials that no other beats, which would be as good in every objective and better in one (Pareto)."""
+    return [number for number, own in costs.items() if not any(_beats(other, own) for other in costs.values())]
+
+
+def _beats(other: Cost, own: Cost) -> bool:
+    return other != own and all(o <= c for o, c in zip(other, own, strict=True))

@@ -2,11 +2,11 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from src.search.options import Goal, SearchOptions
-from src.search.record import SearchRecord, State, Trial
+from src.search.record import SearchRecord, State, Trial, cost_of, unbeaten
 from src.search.space import Space
 from src.search.study import CELL, EPOCHS, REFUSED, SAME_AS
 from src.sweep.result import Result
@@ -83,22 +83,15 @@ def winners(trials: Sequence["FrozenTrial"], options: SearchOptions) -> list["Fr
 
     They are ordered by the first objective.
     """
-    sign = [-1 if direction == "maximize" else 1 for direction in options.directions]
     costs = {
-        trial.number: tuple(s * value for s, value in zip(sign, trial.values, strict=True))
+        trial.number: cost_of(trial.values, options.directions)
         for trial in trials
         if trial.state.name == "COMPLETE" and SAME_AS not in trial.user_attrs
     }
-    front = [number for number in costs if not _beaten(costs[number], costs.values())]
-    chosen = front if len(sign) > 1 else list(costs)
+    chosen = unbeaten(costs) if len(options.objectives) > 1 else costs
     best = sorted(chosen, key=lambda number: (costs[number], number))[: options.confirm_best]
     by_number = {trial.number: trial for trial in trials}
     return [by_number[number] for number in best]
-
-
-def _beaten(cost: tuple[float, ...], others: Iterable[tuple[float, ...]]) -> bool:
-    """Whether one of the others is as good in everything and better in something."""
-    return any(other != cost and all(o <= c for o, c in zip(other, cost, strict=True)) for other in others)
 
 
 def importances(study: "Study", trials: Sequence["FrozenTrial"]) -> dict[str, float] | None:

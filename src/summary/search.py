@@ -7,7 +7,7 @@ as cells of any sweep are, is what was trained anew with seeds that the search h
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from src.search.record import SearchRecord, Trial
+from src.search.record import Cost, SearchRecord, Trial, cost_of, unbeaten
 from src.summary.record import Record
 from src.summary.words import count, duration, listed, percent, short
 
@@ -88,8 +88,8 @@ def summed_up(search: SearchRecord, confirmed: bool) -> SearchSummary:
         counts[trial.state] = counts.get(trial.state, 0) + 1
     pruned = [trial for trial in search.trials if trial.state == "pruned" and trial.same_as is None]
     left = [(search.num_epochs - trial.num_epochs, trial) for trial in pruned]
-    order = ranked(search.trials, search.directions)
-    several = len(search.directions) > 1
+    costs = _costs(search.trials, search.directions)
+    best = unbeaten(costs) if len(search.directions) > 1 else list(costs)[:1]
     return SearchSummary(
         objectives=search.objectives,
         directions=search.directions,
@@ -105,28 +105,20 @@ def summed_up(search: SearchRecord, confirmed: bool) -> SearchSummary:
         num_epochs_saved=sum(epochs for epochs, _ in left),
         seconds_saved=sum(epochs * trial.seconds / trial.num_epochs for epochs, trial in left if trial.num_epochs),
         confirmed=confirmed,
-        best=[n for n in order if not _is_beaten(n, search)] if several else order[:1],
+        best=best,
         trials=search.trials,
     )
 
 
 def ranked(trials: Sequence[Trial], directions: Sequence[str]) -> list[int]:
     """The numbers of the trials that finished, each cell once, by their first objective, the best first."""
-    costs = {t.number: _costs(t.values, directions) for t in trials if t.values is not None and t.same_as is None}
-    return sorted(costs, key=lambda number: (costs[number], number))
+    return list(_costs(trials, directions))
 
 
-def _costs(values: Sequence[float], directions: Sequence[str]) -> tuple[float, ...]:
-    """The values, turned so that the smallest is the best."""
-    pairs = zip(values, directions, strict=True)
-    return tuple(-value if direction == "maximize" else value for value, direction in pairs)
-
-
-def _is_beaten(number: int, search: SearchRecord) -> bool:
-    """Whether another trial is as good in every objective, and better in one."""
-    costs = {t.number: _costs(t.values, search.directions) for t in search.trials if t.values is not None}
-    own = costs[number]
-    return any(other != own and all(o <= c for o, c in zip(other, own, strict=True)) for other in costs.values())
+def _costs(trials: Sequence[Trial], directions: Sequence[str]) -> dict[int, Cost]:
+    """Of the same trials, in the same order."""
+    costs = {t.number: cost_of(t.values, directions) for t in trials if t.values is not None and t.same_as is None}
+    return dict(sorted(costs.items(), key=lambda item: (item[1], item[0])))
 
 
 def compared(cells: Sequence[Record], search: SearchRecord) -> list[Record]:
