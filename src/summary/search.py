@@ -149,8 +149,8 @@ def sentences(search: SearchSummary) -> list[str]:
     setting = " ".join(f"{key}={short(value)}" for key, value in best.point.items())
     if len(search.objectives) > 1:
         names = listed([f"trial {number}" for number in sorted(search.best)])
-        beats = "is beaten in all objectives by no other" if len(search.best) == 1 else "are beaten in all by no other"
-        said.append(f"{names} {beats}; first among them trial {best.number} ({setting}), with {_values(best, search)}.")
+        first = f"trial {best.number} ({setting}), with {_values(best, search)}"
+        said.append(f"No other trial beats {names} in every objective; the first by {search.objectives[0]} is {first}.")
     else:
         said.append(f"The best is trial {best.number} ({setting}), with {_values(best, search)}.")
     if search.confirmed:

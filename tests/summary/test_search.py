@@ -84,8 +84,8 @@ def test_of_several_objectives_the_best_are_those_that_none_beats_in_all():
     found = summed_up(SEVERAL, confirmed=False)
     assert found.best == [0, 1]
     assert sentences(found)[1] == (
-        "trial 0 and trial 1 are beaten in all by no other; first among them trial 0 (optimizer.lr=0.1), with a "
-        "validation accuracy of 90.0% and 500 parameters."
+        "No other trial beats trial 0 and trial 1 in every objective; the first by val/accuracy is trial 0 "
+        "(optimizer.lr=0.1), with a validation accuracy of 90.0% and 500 parameters."
     )
 
 
