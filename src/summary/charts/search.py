@@ -77,7 +77,7 @@ def front(search: SearchSummary) -> str | None:
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
     axes.set_xlabel(NAMES.get(second, second))
-    return chart.svg("A point a trial; filled points are beaten in all objectives by no other.")
+    return chart.svg("A point a trial; no other beats the filled ones in every objective.")
 
 
 def importances(search: SearchSummary) -> str | None:
