@@ -24,6 +24,16 @@ def test_questions_are_answered_without_torch_or_mlflow(question):
     assert "HEAVY []" in done.stdout, done.stderr
 
 
+def test_what_runs_a_sweep_is_imported_without_torchs_compiler_or_an_extra():
+    """It takes seconds to import, and torch imports it for many a decorator."""
+    code = (
+        "import sys, src.train, src.sweep.run, src.sweep.pool, src.report\n"
+        "print('HEAVY', sorted({'torch._dynamo', 'optuna', 'ray', 'matplotlib.pyplot'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "HEAVY []" in done.stdout, done.stderr
+
+
 def test_help_shows_every_group_with_its_choices(command_line):
     done = command_line("--help")
     assert done.returncode == 0

@@ -37,14 +37,17 @@ class WholeBatchNorm(_BatchNorm):
         self.num_batches_tracked = other.num_batches_tracked
         self.world = world
         self.train(other.training)
+        # a compiler cannot look into what other processes do; saying so imports it, for seconds, so that only those do
+        # who are several
+        self._uncompiled = torch.compiler.disable(WholeBatchNorm._whole)  # type: ignore[no-untyped-call]
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002, torch's name
         assert input.dim() in (2, 4)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002, torch's name
-        return self._whole(input) if self.training else super().forward(input)
+        whole: Tensor = self._uncompiled(self, input) if self.training else super().forward(input)
+        return whole
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiler cannot look into what other processes do
     def _whole(self, share: Tensor) -> Tensor:
         assert self.running_mean is not None
         assert self.running_var is not None

@@ -30,7 +30,7 @@ def run(journal: Journal) -> Run | None:
     )
     tags = first["tags"] | _merged(entries, "tags") | ({REASON: last["reason"]} if ended and last["reason"] else {})
     latest = {key: Metric(key, value, *when) for entry in entries for key, value, *when in entry.get("metrics", ())}
-    params = [Param(key, value) for key, value in journal.known_params().items()]
+    params = [Param(key, value) for key, value in _merged(entries, "params").items()]
     data = RunData(list(latest.values()), params, [RunTag(key, value) for key, value in tags.items()])
     return Run(info, data, RunInputs([_dataset(entry) for entry in entries if entry["do"] == "dataset"]))
 
