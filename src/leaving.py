@@ -2,12 +2,10 @@
 
 import atexit
 import logging
-import multiprocessing
 import os
 import sys
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import wait
 from typing import NoReturn
 
 
@@ -39,6 +37,9 @@ def run(main: Callable[[], object]) -> NoReturn:
 
 def with_parent() -> None:
     """Nothing is left running where the process that started this one has gone, in whichever way."""
+    import multiprocessing  # which has things to do at exit, for which `run` has to come first
+    from multiprocessing.connection import wait
+
     parent = multiprocessing.parent_process()
     assert parent is not None
 
