@@ -2,7 +2,6 @@
 
 import atexit
 import multiprocessing
-import pickle
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -122,7 +121,7 @@ def setup_of(options: RayOptions, configs: Sequence[Config], work: Work = record
             [f"device = {numbered[0]!r}: Ray gives a cell its GPU, and it sees no other; device=cuda takes it"]
         )
     wants_gpu = True if "cuda" in devices else None if "auto" in devices else False
-    return Setup(options, wants_gpu, configs[0].outputs_dir.resolve(), pickle.dumps(work))
+    return Setup(options, wants_gpu, configs[0].outputs_dir.resolve(), f"{work.__module__}:{work.__qualname__}")
 
 
 class Ray:

@@ -14,13 +14,13 @@ class Setup:
         options: of the user.
         wants_gpu: whether the cells are to run on a GPU: None where they take what there is.
         outputs_dir: what the nodes have to share, absolute.
-        work: what is done with each cell, pickled: a `src.sweep.worker.Work`.
+        work: what is done with each cell: the name of a `src.sweep.worker.Work`, as in `src.train:record`.
     """
 
     options: RayOptions
     wants_gpu: bool | None
     outputs_dir: Path
-    work: bytes
+    work: str
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ WHERE_FILE = "where.txt"
 """In the cell's folder, as long as it runs: on which node, and on which of its GPUs."""
 
 
-def attempt(path: str, num_threads: int, gives_gpu: bool, work: bytes) -> bool:
+def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
     """Run the cell that is frozen in the folder at `path`, as the pool on one machine does in one of its slots.
 
     It has a process of its own, from a fork server that Ray's worker keeps for the cells after it: what befalls the
@@ -28,11 +28,11 @@ def attempt(path: str, num_threads: int, gives_gpu: bool, work: bytes) -> bool:
         path: of the cell's own folder.
         num_threads: that it may use on the CPU.
         gives_gpu: whether Ray has given it a GPU, or a share of one; it sees no other.
-        work: what is done with it, pickled.
+        work: what is done with it, by name.
 
     Returns: whether it was interrupted, and may go on.
     """
-    import pickle
+    from pkgutil import resolve_name
 
     with Interrupt.on_signals() as interrupt:  # before anything that takes long; Ray's cancelling is a SIGINT
         from src.sweep.pool import Pool
@@ -48,7 +48,7 @@ def attempt(path: str, num_threads: int, gives_gpu: bool, work: bytes) -> bool:
         where = f"{socket.gethostname()} gpu {gpus}" if gpus else socket.gethostname()
         write_text(folder / WHERE_FILE, where)
         sys.modules["__main__"].__spec__ = find_spec("src.train")  # or each cell would import Ray's main module
-        pool = Pool([Slot(where, num_threads, gpus)], HydraJob.of, Output(folder), pickle.loads(work))  # noqa: S301, ours
+        pool = Pool([Slot(where, num_threads, gpus)], HydraJob.of, Output(folder), resolve_name(work))
         try:
             pool.run([folder])
         except KeyboardInterrupt:
