@@ -26,7 +26,7 @@ from rich.table import Table
 from src.sweep.statistics import Estimate, estimate
 from tests.conftest import ROOT
 
-CONSOLE = Console(width=120)
+CONSOLE = Console(width=160)
 
 SPACE = (
     "optimizer.lr=tag(log,interval(1e-5,10))",
@@ -99,30 +99,33 @@ def three_searches(seed: int, data: tuple[str, ...], num_epochs: int, max_epochs
     return found
 
 
-def difference(ours: list[Found], theirs: list[Found]) -> Estimate:
-    """Of test accuracies, repeat by repeat, with its 95% t interval."""
-    pairs = zip(ours, theirs, strict=True)
-    found = estimate(np.array([[a.test_accuracy - b.test_accuracy for a, b in pairs]]))
+def mean(values: list[float]) -> Estimate:
+    """Over the repeats, with its 95% t interval."""
+    found = estimate(np.array([values]))
     assert found is not None
     return found
+
+
+def difference(ours: list[Found], theirs: list[Found], measure: str) -> Estimate:
+    """Of an accuracy, repeat by repeat."""
+    return mean([getattr(a, measure) - getattr(b, measure) for a, b in zip(ours, theirs, strict=True)])
 
 
 def show(found: dict[str, list[Found]]) -> None:
     """A table of the ways."""
     table = Table(title=f"{len(next(iter(found.values())))} repeats")
-    for heading in ("way", "trials", "epochs", "best validation", "test, trained anew", "pruning TPE is better by"):
+    better = f"{OURS} is better by"
+    for heading in ("way", "trials", "epochs", "best validation", better, "test, trained anew", better):
         table.add_column(heading, justify="left" if heading == "way" else "right")
     for way, repeats in found.items():
-        test = estimate(np.array([[one.test_accuracy for one in repeats]]))
-        assert test is not None
-        table.add_row(
-            way,
+        row = [
             f"{np.mean([one.num_trials for one in repeats]):.1f}",
             f"{np.mean([one.num_epochs for one in repeats]):.1f}",
-            f"{np.mean([one.val_accuracy for one in repeats]):.2%}",
-            _spread(test, "{:.2%}"),
-            "" if way == OURS else _spread(difference(found[OURS], repeats), "{:+.2%}"),
-        )
+        ]
+        for measure in ("val_accuracy", "test_accuracy"):
+            row.append(_spread(mean([getattr(one, measure) for one in repeats]), "{:.2%}"))
+            row.append("" if way == OURS else _spread(difference(found[OURS], repeats, measure), "{:+.2%}"))
+        table.add_row(way, *row)
     CONSOLE.print(table)
 
 
