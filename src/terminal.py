@@ -46,7 +46,8 @@ ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def show_error(text: str) -> None:
     """A message that stands by itself, on standard error."""
-    ERRORS.print(text, markup=False)
+    shown = text.encode(errors="backslashreplace").decode()  # bytes on a command line need not be UTF-8
+    ERRORS.print(shown, markup=False)
 
 
 def show_plan(sweep_id: str, plan: "Plan") -> None:
