@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.compose import Composed, Composer
-from src.overrides import parse
+from src.overrides import Asked, parse
 from src.problems import ConfigError, near
 from src.search.options import HERE, SearchOptions
 from src.search.space import Choice, Parameter, Point, Space, parameter_of
@@ -102,7 +102,7 @@ def plan_search(overrides: Sequence[str], config_name: str = "config") -> Search
     problems: list[str] = []
     asked = _asked(task, problems)
     recipe = [said for key, said in asked.items() if key == "experiment" and isinstance(said, str)]
-    options = SearchOptions.checked(_declared([*hydra, *recipe], config_name))
+    options = SearchOptions.checked(_declared(hydra, recipe, config_name))
     space = _space(options, asked, problems)
     fixed = tuple(said for said in asked.values() if isinstance(said, str))
     searched = space.keys()
@@ -141,10 +141,12 @@ def _asked(task: Sequence[Override], problems: list[str]) -> Said:
     return asked
 
 
-def _declared(overrides: Sequence[str], config_name: str) -> dict[str, Any]:
+def _declared(hydra: Sequence[str], recipe: Sequence[str], config_name: str) -> dict[str, Any]:
     """What the configuration says of the search, as plain containers; a recipe may have a say in it."""
+    if missing := [problem for text in recipe if (problem := Asked.of(text).problem)]:
+        raise ConfigError(missing)
     try:
-        sweeper = compose(config_name, list(overrides), return_hydra_config=True).hydra.sweeper
+        sweeper = compose(config_name, [*hydra, *recipe], return_hydra_config=True).hydra.sweeper
         content: Any = OmegaConf.to_container(sweeper, resolve=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError([str(error).strip().splitlines()[0]]) from None

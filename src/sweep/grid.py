@@ -123,7 +123,7 @@ def _declared(hydra: Sequence[str], recipe: Arm, config_name: str) -> list[Grid]
     """
     try:
         sweeper = compose(config_name, [*hydra, *recipe], return_hydra_config=True).hydra.sweeper
-    except (HydraException, OmegaConfBaseException, ValueError):
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError):  # the last of a choice that is no name
         return [{}]  # what is wrong is said where the whole arm is composed
     problems: list[str] = []
     params, blocks = _said(sweeper, "params"), _said(sweeper, "blocks")

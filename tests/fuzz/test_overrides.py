@@ -196,6 +196,8 @@ def test_any_value_of_any_key_of_any_choice_is_accepted_or_refused(group, data, 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (["-m", "experiment=[1]"], "experiment=1: there is no such choice. Choices of experiment: "),
+        (["-m", "experiment=[[1]]"], "experiment=[1]: there is no such choice. Choices of experiment: "),
         (["-m", "hydra.nope=1"], "hydra.nope=1: Could not override 'hydra.nope'."),
         (["-m", "hydra.launcher=null"], "hydra.launcher = None: a sweep needs one; hydra/launcher=... chooses it"),
         (["-m", "hydra.verbose=true,false"], "hydra.verbose=true,false: Hydra's own keys are the same for the whole "),

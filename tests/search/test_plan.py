@@ -79,6 +79,8 @@ def test_a_recipe_may_declare_the_search(tmp_path):
             (LR, "experiment=anime_activations,fashion_batchnorm"),
             "a search takes one recipe, as in experiment=...",
         ),
+        ((LR, "experiment=mlp_regularization"), "experiment=mlp_regularization: there is no such choice. Did you mean"),
+        ((LR, "experiment=[1]"), "experiment=1: there is no such choice. Choices of experiment: "),
         ((LR, "optimizer.lr=interval(2,1)"), "optimizer.lr=interval(2,1): the lower end has to be below"),
         (("optimizer.lr=interval(-1,1)",), "optimizer.lr = -1.0: must be greater than 0"),
         (("model=mlp,cnn", "model.dropout=interval(0,1)"), "model.dropout: there is no such key."),
