@@ -1,16 +1,35 @@
-"""What proves the project: `nox` runs tests, lint and types; `nox -s bench` measures."""
+"""What proves the project: `nox` runs lint, types, tests and soak; `nox -s bench` measures."""
+
+import os
 
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "tests", "soak"]
+
+WORKERS = min(12, (os.cpu_count() or 1) + 2)
+"""More than cores: much of what is tested waits, for a scheduler's queue, a server, a process that is to end."""
+
+SIDE_BY_SIDE = ("-n", str(WORKERS), "--dist", "loadgroup", "--no-loadscope-reorder")
+"""What pytest-xdist takes; groups of tests begin in the order in which they were collected."""
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite; `nox -s tests -- -k name` for a part of it."""
+    """Every promise once; `nox -s tests -- tests/fit -k name` for a part of it, in one process."""
     session.install("-e", ".[dev]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or SIDE_BY_SIDE))
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """The same promises at length: kills at every system call, long fuzzing, many writers, ten real gigabytes.
+
+    `SOAK_DEPTH=10 nox -s soak` goes ten times as deep.
+    """
+    session.install("-e", ".[dev]")
+    deep = {"SOAK_DEPTH": os.environ.get("SOAK_DEPTH", "1")}
+    session.run("pytest", "-m", "soak or deep", "--timeout=900", *(session.posargs or SIDE_BY_SIDE), env=deep)
     if not session.posargs:
         session.install("optuna<5")  # the other one that is supported
         session.run("pytest", "tests/search")

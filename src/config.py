@@ -42,7 +42,7 @@ SWEEP_KEYS = frozenset({"resume", "resume_anyway", "reuse", "dry_run", "retries"
 NOT_SCIENTIFIC = frozenset(
     {
         *SWEEP_KEYS,
-        *("device", "devices", "data_dir", "outputs_dir", "tracking"),
+        *("device", "devices", "threads", "data_dir", "outputs_dir", "tracking"),
         *("dataset.path", "dataset.memory_budget_mb", "dataset.num_workers"),
         *("dataset.max_images", "dataset.max_image_mb", "dataset.max_total_mb"),
     }
@@ -110,6 +110,7 @@ class Config(BaseModel):
     batch_size: PositiveInt
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:1")]
     devices: PositiveInt
+    threads: PositiveInt
     precision: Literal["fp32", "bf16"]
     compile: bool
     deterministic: bool

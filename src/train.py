@@ -29,6 +29,7 @@ from src.interrupt import Interrupt, Interrupted, Pruned
 from src.torchrun import Started
 
 if TYPE_CHECKING:
+    from src.config import Config
     from src.fit.checkpoint import Past
     from src.fit.loop import Training
     from src.progress import Progress
@@ -276,6 +277,7 @@ def job(cfg: DictConfig) -> None:
     planned = Cell.thaw(folder) if hydra_cfg.mode == RunMode.MULTIRUN else None
     with Interrupt.on_signals() as interrupt, terminal.following(interrupt) as progress:
         if planned is not None:
+            _limit_threads(planned.config)
             if not _given_up(planned, folder) and record(planned, folder, progress).status == "interrupted":
                 raise KeyboardInterrupt
             return
@@ -283,6 +285,7 @@ def job(cfg: DictConfig) -> None:
         source = composed.config.dataset.build(composed.config.data_dir)
         single = Cell.of(composed, hydra_cfg.overrides.task, source.fingerprint)
         _reach(single)
+        _limit_threads(single.config)
         result = record(single, folder, progress)
     if result.status == "interrupted":
         terminal.show_error(f"{single.name} was {result.reason}; what it had learned is in {folder}")
@@ -307,6 +310,13 @@ def _reach(cell: "Cell") -> None:
         reach(cell.config)
     except ConfigError as error:
         refuse(error)
+
+
+def _limit_threads(config: "Config") -> None:
+    """Compute with as many threads as the cell would in the pool, so that the numbers are the same to the last bit."""
+    from src.fit.device import limit_threads
+
+    limit_threads(config.threads if Started.found() else config.threads * config.devices)
 
 
 def _given_up(cell: "Cell", folder: Path) -> bool:

@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a server of the user's is not for tests
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin make a busy machine ten times slower
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers of pytest-xdist would fight for the cores
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ import torch
 from src.compose import CONF, composed, hydra_at
 from src.config import Config
 from src.dataset import Dataset
+from tests.support import warm
 
 ROOT = CONF.parent
 FASHION = Path(os.environ.get("DATA_DIR", ROOT / "data")) / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
@@ -41,7 +42,27 @@ def source_of(*overrides: str, data_dir: str | Path = "data") -> Dataset:
     return source
 
 
+FOLDERS = ("engines", "tracking", "sweep", "faults", "search", "fuzz", "fit")
+"""Those that take longest first: what comes last should not leave one worker at work and the others idle."""
+
+
+def group_of(item: pytest.Item) -> str:
+    """The tests that one worker of pytest-xdist takes together: of a module, which share its fixtures.
+
+    A module, or a folder, whose `GROUP` says so is together with others of the same name: they share a cluster.
+    """
+    module = item.getparent(pytest.Module)
+    assert module is not None
+    return str(getattr(module.obj, "GROUP", module.nodeid))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.xdist_group(group_of(item)))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(FOLDERS)}
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
@@ -59,16 +80,4 @@ def hydra_conf() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def command_line() -> CommandLine:
     """`python -m src.train ...` in a process of its own, from the project's folder."""
-
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "src.train", *arguments],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    return run
+    return warm.run

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
+from joblib import cpu_count
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, PositiveInt
 from pydantic_core import PydanticCustomError
@@ -134,7 +134,7 @@ class ImageFiles(Dataset):
         files = [(image.file, checksum) for image, checksum in zip(self._layout.images, self._checksums, strict=True)]
         num_decoded = 0
         step = self.at_once(64)
-        num_threads = torch.get_num_threads()
+        num_threads = cpu_count()
         share = self.memory_budget_mb * MEGABYTE / num_threads
         with self.opened() as read, ThreadPoolExecutor(num_threads) as threads, ThreadPoolExecutor(1) as alone:
             for start in range(0, len(files), step):

@@ -1,6 +1,9 @@
 """The device that a cell runs on, and what makes its run repeat."""
 
+from functools import cache
+
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from src.config import Config
@@ -26,6 +29,18 @@ def choose_nth(name: str, local_rank: int) -> torch.device:
     nth = torch.device("cuda", local_rank % torch.cuda.device_count())
     torch.cuda.set_device(nth)  # what asks for no device by number, as NCCL does, takes this one
     return nth
+
+
+def limit_threads(count: int) -> None:
+    """Compute with `count` threads from now on. A sum that they share is rounded as it is divided between them."""
+    torch.set_num_threads(count)
+    thread_pools().limit(limits=count, user_api="blas")
+
+
+@cache
+def thread_pools() -> ThreadpoolController:
+    """The thread pools of the libraries that are loaded. Looking for them takes 20 ms: the fork server does it once."""
+    return ThreadpoolController()
 
 
 def make_repeatable(config: Config) -> None:

@@ -21,7 +21,7 @@ import torch.distributed as dist
 from src.config import Config
 from src.fit import children
 from src.fit.children import FAILED, SETTLED_S, leave_signals_to_rank_0
-from src.fit.device import choose, choose_nth, make_repeatable
+from src.fit.device import choose, choose_nth, limit_threads, make_repeatable
 from src.fit.loop import NonFiniteLossError, Training
 from src.fit.memory import out_of_memory
 from src.fit.parallel import ALONE, OVER, World
@@ -94,6 +94,8 @@ def follow(store: RankStore, rank: int, local_rank: int, timeout: timedelta) -> 
         raw = store.hear_cell()
         leave_signals_to_rank_0()
         config = Config.checked(raw)
+        if Started.found():
+            limit_threads(config.threads)  # of ranks that torchrun has not started, rank 0 says it
         make_repeatable(config)
         place = choose_nth(config.device, local_rank)
         training = _training(config, place, World(rank, store.size))

@@ -71,8 +71,8 @@ class CellLauncher(Launcher):
         """
 
     @abstractmethod
-    def num_slots(self, device: str, devices: int) -> int:
-        """How many cells run at a time, where the configuration asks for so many `devices` of the kind `device`."""
+    def num_slots(self, config: "Config") -> int:
+        """How many cells with the device, devices and threads of `config` run at a time."""
 
     @abstractmethod
     def run(self, folders: Iterable[Path], num_cells: int) -> "list[Result]":

@@ -36,7 +36,7 @@ from torch import nn
 
 import src.train
 from src.config import GROUPS
-from src.sweep.worker import thread_pools
+from src.fit.device import thread_pools
 from src.tracking import figures
 
 OURS = (*(f"src.{group}" for group in GROUPS), "src.fit", "src.search.trial")

@@ -17,7 +17,6 @@ class PoolOptions(BaseModel):
     """What `conf/hydra/launcher/pool.yaml` says, checked."""
 
     model_config = STRICT
-    threads_per_cell: PositiveInt
     cells_per_gpu: PositiveInt
     slots: PositiveInt | None
 
@@ -49,13 +48,13 @@ class Slot:
     gpu: str | None = None
 
 
-def slots(options: PoolOptions, device: str, devices: int = 1) -> list[Slot]:
-    """The slots that this machine has for cells on `device`, as in the configuration, each with so many `devices`.
+def slots(options: PoolOptions, device: str, devices: int = 1, threads: int = 1) -> list[Slot]:
+    """The slots that this machine has for cells with these settings: `device`, `devices` and `threads` for each of them.
 
     Cells that share GPUs are spread: a sweep of two cells on two GPUs uses both. GPUs that are too few for one more
     cell stay idle.
     """
-    num_threads = options.threads_per_cell * devices
+    num_threads = threads * devices
     if accelerators := _accelerators(device):
         assert devices <= len(accelerators), "the configuration was checked on this machine"
         places = _grouped(accelerators, devices)

@@ -108,4 +108,4 @@ class CellSweeper(Sweeper, Generic[P]):
     def _num_slots(self, config: "Config") -> int:
         """How many cells run at a time. Launchers that are not ours do not tell."""
         tell = getattr(self.runner, "num_slots", None)
-        return tell(config.device, config.devices) if tell else 1
+        return tell(config) if tell else 1

@@ -10,7 +10,6 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -19,11 +18,11 @@ from typing import Any, Self
 import torch
 from hydra.core.utils import configure_log
 from omegaconf import OmegaConf
-from threadpoolctl import ThreadpoolController
 
 from src import leaving
 from src.dataset import Dataset, Splits
 from src.files import write_text
+from src.fit.device import limit_threads
 from src.fit.epoch import Epoch
 from src.problems import ConfigError
 from src.progress import Progress
@@ -209,12 +208,5 @@ def take_slot(slot: Slot) -> None:
     """Use the slot's GPU and number of threads, before the first operation would take them all."""
     if slot.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu
-    torch.set_num_threads(slot.num_threads)
+    limit_threads(slot.num_threads)
     torch.set_num_interop_threads(slot.num_threads)
-    thread_pools().limit(limits=slot.num_threads, user_api="blas")
-
-
-@cache
-def thread_pools() -> ThreadpoolController:
-    """The thread pools of the libraries that are loaded. Looking for them takes 20 ms: the fork server does it once."""
-    return ThreadpoolController()

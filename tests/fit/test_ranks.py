@@ -141,7 +141,7 @@ def alone(tmp_path_factory):
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("two")
-    done = train(outputs, *CELL, OMP_NUM_THREADS="2")
+    done = train(outputs, *CELL)
     assert done.returncode == 0, done.stderr
     return outputs
 
@@ -161,7 +161,7 @@ def test_it_is_the_same_cell_with_the_same_numbers(alone, two):
 
 
 def test_torchrun_gives_the_same_numbers_to_the_last_bit(two, tmp_path):
-    done = train(tmp_path, *CELL, launcher=TORCHRUN, OMP_NUM_THREADS="1")
+    done = train(tmp_path, *CELL, launcher=TORCHRUN, OMP_NUM_THREADS="3")
     assert done.returncode == 0, done.stderr
     assert files(tmp_path) == files(two)
     assert numbers(tmp_path) == numbers(two)

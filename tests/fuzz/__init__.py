@@ -1,21 +1,18 @@
-"""Nonsense in: whatever it is, it is refused with a message or dealt with, in bounded memory.
+"""Nonsense in: whatever it is, it is refused with a message or dealt with, in bounded memory."""
 
-FUZZ_EXAMPLES=20000 python -m pytest tests/fuzz
-"""
-
-import os
-
+import pytest
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
+from tests.support.soak import DEPTH, depth
 
 
-def fuzz(num_examples: int) -> settings:
-    """As many examples, the same each time; or as many as FUZZ_EXAMPLES says, new ones each time."""
-    return settings(
-        max_examples=int(EXAMPLES or num_examples),
-        derandomize=EXAMPLES is None,
+def fuzz(num_examples: int):
+    """As many examples, the same each time; in `soak` ten times as many and more, new ones each time."""
+    drawn = settings(
+        max_examples=depth(num_examples, 10 * num_examples),
+        derandomize=not DEPTH,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
+    return lambda test: pytest.mark.deep(drawn(test))

@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-
-from src.dataset import DataError
+from src.dataset import DataError, image_files
 from tests.dataset.archives import image_folder, image_zip, two_classes, write_folder
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -33,7 +31,8 @@ def read(source):
 
 def main(kind, path, settings):
     settings = json.loads(settings)
-    torch.set_num_threads(settings.pop("threads"))
+    threads = settings.pop("threads")
+    image_files.cpu_count = lambda: threads
     made = {"zip": image_zip, "folder": image_folder}[kind]
     with TemporaryDirectory() as warm:
         read(image_folder(write_folder(Path(warm), two_classes())))  # imports, Pillow's plugins

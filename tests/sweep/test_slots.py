@@ -8,7 +8,7 @@ from src.compose import CONF
 from src.problems import ConfigError
 from src.sweep.slots import PoolOptions, Slot, slots
 
-DEFAULTS = {"threads_per_cell": 1, "cells_per_gpu": 1, "slots": None}
+DEFAULTS = {"cells_per_gpu": 1, "slots": None}
 
 
 def options(**changes):
@@ -34,7 +34,7 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(("cores", "threads", "count"), [(4, 1, 4), (4, 2, 2), (5, 2, 2), (2, 4, 1), (1, 1, 1)])
 def test_without_a_gpu_the_cores_are_shared_out(machine, cores, threads, count):
     machine(cores)
-    assert slots(options(threads_per_cell=threads), "auto") == [Slot(f"cpu {n}", threads) for n in range(count)]
+    assert slots(options(), "auto", threads=threads) == [Slot(f"cpu {n}", threads) for n in range(count)]
 
 
 def test_every_gpu_is_a_slot_of_its_own(machine):
@@ -59,7 +59,7 @@ def test_cells_that_share_gpus_are_spread(machine):
 )
 def test_a_cell_on_several_gpus_gets_neighbours(machine, gpus, devices, names):
     machine(64, gpus=gpus)
-    found = slots(options(threads_per_cell=4), "auto", devices)
+    found = slots(options(), "auto", devices, threads=4)
     assert found == [Slot(name, 4 * devices, name.removeprefix("gpu ")) for name in names]
 
 
@@ -80,7 +80,7 @@ def test_a_cell_on_several_gpus_gets_only_visible_ones(machine):
 )
 def test_a_cell_in_several_processes_gets_cores_for_each(machine, cores, threads, devices, count):
     machine(cores, gpus=8)
-    found = slots(options(threads_per_cell=threads), "cpu", devices)
+    found = slots(options(), "cpu", devices, threads)
     assert found == [Slot(f"cpu {number}", threads * devices) for number in range(count)]
 
 
@@ -126,7 +126,7 @@ def test_no_more_cores_are_shared_out_than_this_process_may_use():
     ("changes", "problem"),
     [
         ({"slots": 0}, "hydra.launcher.slots = 0: must be greater than 0"),
-        ({"threads_per_cell": -1}, "hydra.launcher.threads_per_cell = -1: must be greater than 0"),
+        ({"cells_per_gpu": -1}, "hydra.launcher.cells_per_gpu = -1: must be greater than 0"),
         ({"cells_per_gpu": 1.5}, "hydra.launcher.cells_per_gpu = 1.5: must be a valid integer"),
         ({"slots": "many"}, "hydra.launcher.slots = 'many': must be a valid integer"),
         ({"slot": 2}, "hydra.launcher.slot: there is no such key. Did you mean slots?"),
@@ -141,7 +141,7 @@ def test_a_wrong_option_is_named_with_what_is_accepted(changes, problem):
 
 def test_all_wrong_options_are_named_together():
     with pytest.raises(ConfigError, match="2 problems"):
-        options(slots=0, threads_per_cell=0)
+        options(slots=0, cells_per_gpu=0)
 
 
 def test_the_options_are_those_of_the_file():

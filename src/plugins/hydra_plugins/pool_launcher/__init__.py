@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from src.sweep.launcher import CellLauncher
 
 if TYPE_CHECKING:
+    from src.config import Config
     from src.sweep.result import Result
 
 
@@ -34,10 +35,10 @@ class PoolLauncher(CellLauncher):
 
         self.checked = PoolOptions.checked(self.options)
 
-    def num_slots(self, device: str, devices: int) -> int:
+    def num_slots(self, config: "Config") -> int:
         from src.sweep.slots import slots
 
-        return len(slots(self.checked, device, devices))
+        return len(slots(self.checked, config.device, config.devices, config.threads))
 
     def run(self, folders: Iterable[Path], num_cells: int) -> "list[Result]":
         from src.live import board
@@ -50,7 +51,8 @@ class PoolLauncher(CellLauncher):
             return []
         first = Cell.thaw(folder)
         assert first is not None
-        places = slots(self.checked, first.config.device, first.config.devices)
+        config = first.config
+        places = slots(self.checked, config.device, config.devices, config.threads)
         with board(num_cells) as shown:
             pool = Pool(places, self.hydra_job, shown, when_idle=prepare_report)
             return pool.run(itertools.chain([folder], coming))

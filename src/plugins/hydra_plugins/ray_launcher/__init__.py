@@ -40,7 +40,7 @@ class RayLauncher(CellLauncher):
         if self.connection is None:
             self.connection = Connection.to(self.checked, configs)
 
-    def num_slots(self, device: str, devices: int) -> int:
+    def num_slots(self, config: "Config") -> int:
         """As many as the nodes that are there have room for."""
         assert self.connection is not None
         return self.connection.num_slots or 1

@@ -11,6 +11,7 @@ from src.problems import ConfigError
 from src.sweep.launcher import CellLauncher
 
 if TYPE_CHECKING:
+    from src.config import Config
     from src.sweep.result import Result
 
 
@@ -38,7 +39,7 @@ class SlurmLauncher(CellLauncher):
                 ]
             )
 
-    def num_slots(self, device: str, devices: int) -> int:
+    def num_slots(self, config: "Config") -> int:
         """At least; SLURM runs as many as there is room for where `array_parallelism` does not say."""
         return self.engine.num_slots or 1
 
