@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a server of the user's is not for tests
@@ -12,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers of pytest-xdist would f
 import pytest
 import torch
 
-from src.compose import CONF, composed, hydra_at
+from src.compose import CONF, Composer, hydra_at
 from src.config import Config
 from src.dataset import Dataset
 from tests.support import warm
@@ -30,10 +31,14 @@ def choices(group: str) -> list[str]:
     return found
 
 
+one_composer = cache(Composer)
+"""A new one for each configuration takes 50 times as long. That this does not show is proved by tests/test_compose.py."""
+
+
 def config_of(*overrides: str) -> Config:
     """The checked configuration that these overrides make."""
     with hydra_at():
-        return composed(overrides).config
+        return one_composer().composed(overrides).config
 
 
 def source_of(*overrides: str, data_dir: str | Path = "data") -> Dataset:

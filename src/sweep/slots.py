@@ -49,7 +49,7 @@ class Slot:
 
 
 def slots(options: PoolOptions, device: str, devices: int = 1, threads: int = 1) -> list[Slot]:
-    """The slots that this machine has for cells with these settings: `device`, `devices` and `threads` for each of them.
+    """The slots that this machine has for cells on `device`, each with so many `devices`, and `threads` for each.
 
     Cells that share GPUs are spread: a sweep of two cells on two GPUs uses both. GPUs that are too few for one more
     cell stay idle.

@@ -1,20 +1,19 @@
-"""A SLURM of the tests' own, and sweeps on it as users start them."""
+"""A SLURM of the tests' own, a Ray cluster of theirs, and sweeps on SLURM as users start them."""
 
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
-from mlflow import MlflowClient
 
-from tests.conftest import ROOT
 from tests.engines.slurm.cluster import cluster, until, why_not
+from tests.support import recorded, warm
+from tests.support.empty_store import with_store
+from tests.support.held_cells import held
+from tests.support.ray_nodes import Nodes
 
 TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[8]")
 QUICK = ("hydra.launcher.poll_s=0.5", "hydra.launcher.latency_s=0.5")
-MEASURED = ("val/loss", "val/accuracy", "train/loss", "train/accuracy", "test/loss", "test/accuracy", "best/epoch")
 FOREVER = "epochs=1000000"
 
 
@@ -23,33 +22,28 @@ class Sweep:
 
     Args:
         outputs: the folder.
-        environment: that it is started with.
+        environment: that its commands find the cluster by.
     """
 
     def __init__(self, outputs, environment):
-        self.outputs, self.environment = outputs, environment
+        self.outputs, self.environment = with_store(outputs), environment
         self.started = []
 
     def start(self, *overrides, launcher="slurm"):
+        """Cells are processes of SLURM's, or of the pool's fork server: what starts them need not be cold."""
         options = (f"hydra/launcher={launcher}", *(QUICK if launcher == "slurm" else ()))
-        command = [sys.executable, "-m", "src.train", "-m", *options, *TINY, f"outputs_dir={self.outputs}", *overrides]
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.started.append(process)
-        return process
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            self.started.append(warm.start("-m", *options, *TINY, f"outputs_dir={self.outputs}", *overrides))
+        return self.started[-1]
 
     def close(self):
         """End what a test that failed has left behind."""
         for process in self.started:
             process.kill()
-            process.communicate()
+            with process:
+                pass
 
     def run(self, *overrides, launcher="slurm"):
         """Its exit code, output and messages."""
@@ -64,6 +58,9 @@ class Sweep:
             return paths if len(paths) >= count else None
 
         return until(found, pattern, deadline_s=120)
+
+    def held(self, count, process):
+        return held(self.outputs, count, process)
 
     def results(self):
         """By name."""
@@ -80,24 +77,9 @@ class Sweep:
         done = [json.loads(line)["do"] for line in path.read_text().splitlines()]
         return [do for do in done if do in ("begin", "go on", "end")]
 
-    def runs(self):
-        client = MlflowClient(f"sqlite:///{self.outputs}/mlflow.db")
-        return client.search_runs(["1"], "tags.kind = 'cell'", max_results=1000)
-
     def histories(self):
         """Of each cell: the status of its run, and all that was ever recorded of each metric but the times."""
-        client = MlflowClient(f"sqlite:///{self.outputs}/mlflow.db")
-        return sorted(
-            (
-                run.data.tags["cell"],
-                run.info.status,
-                {
-                    key: [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, key)]
-                    for key in MEASURED
-                },
-            )
-            for run in self.runs()
-        )
+        return sorted(history for history in recorded.histories(self.outputs) if history[0] != "the sweep")
 
 
 def ended(process, timeout_s=300):
@@ -125,3 +107,18 @@ def sweep(slurm, tmp_path):
     yield made
     made.close()
     slurm.clear()
+
+
+@pytest.fixture(scope="session")
+def two_nodes():
+    """A Ray cluster, of which a test may have killed a node."""
+    made = Nodes()
+    yield made
+    made.cluster.shutdown()
+
+
+@pytest.fixture
+def nodes(two_nodes):
+    """A Ray cluster of a head without CPUs and two nodes of one CPU each."""
+    two_nodes.complete()
+    return two_nodes

@@ -11,30 +11,15 @@ from src.compose import CONF
 from src.problems import ConfigError
 from src.sweep.engines.slurm import queue
 from src.sweep.engines.slurm.arrays import Array, arrays
-from src.sweep.engines.slurm.options import SlurmOptions
 from src.sweep.engines.slurm.queue import Job
 from src.sweep.engines.slurm.reasons import reason
-
-DEFAULTS = {
-    **dict.fromkeys(("partition", "account", "qos", "constraint", "exclude", "reservation", "gpus_per_node")),
-    **dict.fromkeys(("mem_gb", "timeout_min", "array_parallelism")),
-    "cpus_per_task": 1,
-    "requeue": True,
-    "signal": "USR2",
-    "signal_delay_s": 90,
-    "poll_s": 5.0,
-    "latency_s": 30.0,
-}
-
-
-def options(**changes):
-    return SlurmOptions.checked(DEFAULTS | changes)
+from tests.support.slurm_options import DEFAULTS, options
 
 
 def test_the_options_are_those_of_the_file():
     declared = yaml.safe_load((CONF / "hydra" / "launcher" / "slurm.yaml").read_text())
     assert declared.pop("_target_") == "hydra_plugins.slurm_launcher.SlurmLauncher"
-    assert declared == DEFAULTS
+    assert declared == DEFAULTS | {"cpus_per_task": "${threads}"}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import subprocess
 
 from tests.sweep import faults
 
-KILLS_ITS_WORKER_ONCE, KILLS_ITS_WORKER_ALWAYS, SHARES, TELLS_THREADS, HANGS = 20, 21, (30, 31), 40, 50
+KILLS_ITS_WORKER_ONCE, KILLS_ITS_WORKER_ALWAYS, SHARES, HANGS, DEAF = 20, 21, (30, 31), 50, (60, 61)
 
 
 def by_seed(cell, folder, progress):
@@ -14,11 +14,11 @@ def by_seed(cell, folder, progress):
     if seed in (KILLS_ITS_WORKER_ONCE, KILLS_ITS_WORKER_ALWAYS):
         kill_worker(cell, folder, once=seed == KILLS_ITS_WORKER_ONCE)
     elif seed in SHARES:
-        share_gpu(cell, folder)
-    elif seed == TELLS_THREADS:
-        faults.tell_threads(cell, folder, progress)
+        share_gpu(cell, folder, progress)
     elif seed == HANGS:
         faults.hang()
+    elif seed in DEAF:
+        stop_with_server(folder)
     else:
         faults.fail_by_seed(cell, folder, progress)
 
@@ -37,8 +37,15 @@ def parent(pid):
     return int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, check=True).stdout)
 
 
-def share_gpu(cell, folder):
+def share_gpu(cell, folder, progress):
     """Not over before two cells have begun."""
     faults.note(folder, "gpu", visible=os.environ.get("CUDA_VISIBLE_DEVICES"), where=(folder / "where.txt").read_text())
     faults.until(lambda: len(faults.siblings(folder, "gpu")) == len(SHARES))
-    faults.finish(cell, folder)
+    faults.tell_threads(cell, folder, progress)
+
+
+def stop_with_server(folder):
+    """Neither this process nor the fork server hears of anything any more."""
+    faults.note(folder, "deaf", pids=[os.getpid(), os.getppid()])
+    os.kill(os.getppid(), signal.SIGSTOP)
+    signal.raise_signal(signal.SIGSTOP)

@@ -1,12 +1,11 @@
 """Sweeps on disks that are full, or become it, or are read-only: told in words, nothing broken, and gone on with.
 
-The disks are real ones, in memory. `FAULT_ROUNDS` says on how many of different sizes the sweep runs.
+The disks are real ones, in memory.
 """
 
 import json
 import os
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +16,14 @@ import pytest
 from src.files import UNFINISHED, why_not_writable, write_text
 from src.fit import checkpoint
 from src.sweep.result import Result
-from tests.conftest import ROOT
 from tests.faults.system_calls import on_x86, trace
-from tests.sweep.test_killed import histories
+from tests.support import warm
+from tests.support.recorded import histories
+from tests.support.soak import depth
 
-SWEEP = ("dataset.image_size=8", "model=mlp,cnn", "seed=0,1", "epochs=3")
-NUM_ROUNDS = int(os.environ.get("FAULT_ROUNDS", "2"))
+SWEEP = ("-m", "dataset.image_size=8", "model=mlp,cnn", "epochs=2")
+NUM_SIZES = depth(1, 4)
+"""Of disks, evenly between nothing and what the sweep needs: on one, it is half of that."""
 ENOUGH_MB = 200
 
 
@@ -71,8 +72,7 @@ def undisturbed(tmp_path_factory):
 
 
 def swept(outputs, *overrides):
-    command = [sys.executable, "-m", "src.train", "-m", f"outputs_dir={outputs}", *SWEEP, *overrides]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return warm.run(*SWEEP, f"outputs_dir={outputs}", *overrides)
 
 
 def check_what_is_there(outputs):
@@ -99,11 +99,11 @@ def recorded(outputs):
     return sorted((cell, status, sorted(history.items())) for cell, status, history in histories(outputs))
 
 
-@pytest.mark.parametrize("round_number", range(NUM_ROUNDS))
-def test_a_sweep_that_fills_the_disk_goes_on_when_there_is_room(disk, undisturbed, round_number):
+@pytest.mark.deep
+@pytest.mark.parametrize("number", range(1, NUM_SIZES + 1))
+def test_a_sweep_that_fills_the_disk_goes_on_when_there_is_room(disk, undisturbed, number):
     whole, needed_kb = undisturbed
-    size_kb = needed_kb * (round_number + 1) // (NUM_ROUNDS + 1)
-    disk.set(f"size={size_kb}k")
+    disk.set(f"size={needed_kb * number // (NUM_SIZES + 1)}k")
     outputs = disk.folder / "outputs"
 
     full = swept(outputs)

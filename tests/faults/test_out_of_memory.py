@@ -6,7 +6,7 @@ from pathlib import Path
 from src.fit.memory import HINT
 from src.sweep.standing import Standing
 from src.train import record
-from tests.sweep.test_pool import Sweep
+from tests.support.frozen_sweep import Sweep
 
 LARGE = "4500"
 MARGIN_BYTES = 64 * 2**20

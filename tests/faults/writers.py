@@ -228,3 +228,7 @@ class Cache(Writer):
 NUM_IMAGES = 40
 
 WRITERS = {writer.__name__: writer() for writer in (Text, Plan, ACell, Outcome, LastCheckpoint, Records, Report, Cache)}
+
+ONE_OF_EACH_KIND = ("Text", "LastCheckpoint", "Records", "Cache")
+"""Those that differ in how they write: a text is put in place whole, and plans, cells, outcomes and reports are such
+texts; torch writes a checkpoint, piece by piece; a journal grows; a cache is two files under a lock."""

@@ -1,13 +1,12 @@
 """A cell that is stopped after every epoch, and dies amid each, and goes on: one that never was, to the last bit.
 
-Whatever stands in conf/ is combined so that every pair of settings occurs. COMBINATIONS=1000 adds as many random ones:
-
-    COMBINATIONS=1000 python -m pytest tests/fit/test_going_on.py
+Whatever stands in conf/ is combined. What training keeps in mind is kept by the part that needs it, each under a key of
+its own in the checkpoint, so that a part that forgets something does so whatever it meets: in `tests` every setting
+occurs once. In `soak` every pair of settings does, where parts would have to disturb one another, and random rows.
 """
 
 import hashlib
 import itertools
-import os
 import random
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from src.fit.checkpoint import Past
 from src.fit.loop import Training
 from tests.conftest import choices
 from tests.fit.trained import measured, training
+from tests.support.soak import DEPTH, depth
 
 FEW = ("seed=3", "epochs=4", "dataset.test_fraction=0.7", "dataset.val_fraction=0.4")  # 323 images train
 NETWORKS = ("model=mlp_dropout model.hidden=[24,16]", "model=cnn model.channels=[4,8]")
@@ -59,6 +59,9 @@ STATEFUL = {
 }
 """What training keeps in mind, or draws for, or which says when it is over, by what varies it."""
 
+NETWORK_WITH_BUFFERS = "model=resnet18"
+"""What no row of the combinations has: the running statistics of batch norms inside a network."""
+
 Row = tuple[int, ...]
 
 
@@ -66,33 +69,41 @@ def random_row(rng: random.Random) -> Row:
     return tuple(rng.randrange(len(values)) for values in STATEFUL.values())
 
 
-def pairs(row: Row) -> set[tuple[tuple[int, int], ...]]:
-    return set(itertools.combinations(enumerate(row), 2))
+def groups_in(row: Row, size: int) -> set[tuple[tuple[int, int], ...]]:
+    return set(itertools.combinations(enumerate(row), size))
 
 
-def covering() -> list[Row]:
-    """Rows in which every value of every factor meets every value of every other, chosen greedily."""
+def covering(size: int) -> list[Row]:
+    """Rows in which every value occurs together with every other `size - 1` of other factors, chosen greedily."""
     rng, rows = random.Random(0), []
-    sizes = [range(len(values)) for values in STATEFUL.values()]
-    missing = {
-        ((a, i), (b, j)) for a, b in itertools.combinations(range(len(sizes)), 2) for i in sizes[a] for j in sizes[b]
-    }
+    levels = [[(factor, level) for level in range(len(values))] for factor, values in enumerate(STATEFUL.values())]
+    missing = {group for some in itertools.combinations(levels, size) for group in itertools.product(*some)}
     while missing:
         needed = dict(min(missing))
         tries = [tuple(needed.get(n, level) for n, level in enumerate(random_row(rng))) for _ in range(50)]
-        rows.append(max(tries, key=lambda row: len(pairs(row) & missing)))
-        missing -= pairs(rows[-1])
+        rows.append(max(tries, key=lambda row: len(groups_in(row, size) & missing)))
+        missing -= groups_in(rows[-1], size)
     return rows
 
 
-def cases() -> list[str]:
-    more = random.Random()
-    rows = covering() + [random_row(more) for _ in range(int(os.environ.get("COMBINATIONS", "0")))]
-    texts = [[values[level] for values, level in zip(STATEFUL.values(), row, strict=True)] for row in rows]
+def cases() -> list:
+    """In `tests` a few; the others are marked."""
     activations = itertools.cycle(choices("activation"))
-    combined = [" ".join(filter(None, [*text, f"activation={next(activations)}"])) for text in texts]
+
+    def text(row):
+        values = [values[level] for values, level in zip(STATEFUL.values(), row, strict=True)]
+        return " ".join(filter(None, [*values, f"activation={next(activations)}"]))
+
+    few = [*map(text, covering(1)), f"{NETWORK_WITH_BUFFERS} {HEAVY[NETWORK_WITH_BUFFERS]}"]
+    if not DEPTH:
+        return few
+    rows = covering(2) + [random_row(random.Random()) for _ in range(depth(0, 10))]
     models = [f"model={choice} {HEAVY.get(f'model={choice}', '')}".strip() for choice in choices("model")]
-    return combined + models
+    return [pytest.param(case, marks=pytest.mark.soak) for case in [*map(text, rows), *models] if case not in few]
+
+
+CASES = cases()
+STREAMING = [case for case in CASES if "num_workers=2" in (case if isinstance(case, str) else case.values[0])]
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +165,7 @@ def everything(past, subject):
     }
 
 
-@pytest.mark.parametrize("settings", cases())
+@pytest.mark.parametrize("settings", CASES)
 def test_a_cell_that_goes_on_is_bit_for_bit_one_that_was_never_stopped(tmp_path, settings):
     overrides = (*FEW, *settings.split())
     whole, never_stopped = attempt(tmp_path / "whole", overrides, num_epochs=99)
@@ -167,7 +178,7 @@ def test_a_cell_that_goes_on_is_bit_for_bit_one_that_was_never_stopped(tmp_path,
     assert everything(past, went_on) == everything(whole, never_stopped)
 
 
-@pytest.mark.parametrize("settings", [text for text in cases() if "num_workers=2" in text])
+@pytest.mark.parametrize("settings", STREAMING)
 def test_a_cell_that_streams_is_bit_for_bit_one_that_holds_its_images(tmp_path, settings):
     overrides = (*FEW, *settings.split())
     streamed, from_disk = attempt(tmp_path / "streamed", overrides, num_epochs=99)

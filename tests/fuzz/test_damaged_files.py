@@ -15,7 +15,7 @@ from src.dataset import DataError
 from tests.dataset.archives import encoded, image_folder, image_zip, noise, two_classes, write_folder, write_zip
 from tests.fuzz import fuzz
 
-FUZZ = fuzz(300)
+FUZZ = fuzz(200)
 
 EDITS = st.lists(
     st.one_of(

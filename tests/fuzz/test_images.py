@@ -32,7 +32,7 @@ def image_of(mode, width, height, seed):
     return colours.convert(mode)
 
 
-@fuzz(400)
+@fuzz(200)
 @given(
     st.sampled_from(KINDS),
     SIDES,

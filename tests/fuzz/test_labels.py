@@ -32,7 +32,7 @@ def test_with_a_test_split_of_its_own_it_is_the_validation_that_cannot_be_drawn(
 def test_classes_of_one_image_and_splits_without_a_class_are_trained_on_where_nothing_is_drawn(command_line, tmp_path):
     names = ["train/a/1", "train/b/1", "train/c/1", "train/c/2", "val/b/1", "test/a/1", "test/a/2", "test/b/1"]
     path = write_folder(tmp_path / "x", {f"{name}.png": encoded(noise(k)) for k, name in enumerate(names)})
-    done = command_line("-m", *TINY, f"dataset.path={path}", f"outputs_dir={tmp_path}/outputs", "norm=none,batch")
+    done = command_line("-m", *TINY, f"dataset.path={path}", f"outputs_dir={tmp_path}/outputs", "norm=batch")
     assert (done.returncode, done.stderr) == (0, "")
     (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
     report = json.loads((sweep / "report.json").read_text())

@@ -6,8 +6,6 @@ bytes of a file; for pixels `memory_budget_mb`, and what one image of `max_pixel
 
 import json
 import struct
-import subprocess
-import sys
 import zipfile
 import zlib
 
@@ -15,9 +13,9 @@ import pytest
 from PIL import Image
 
 from src.dataset.decode import BYTES_PER_PIXEL, OF_WEBP
-from tests.conftest import ROOT
 from tests.dataset.archives import encoded, two_classes, write_folder
-from tests.fuzz.peak import CLEAR
+from tests.support import warm
+from tests.support.peak import CLEAR
 
 MB = 2**20
 BOMB = 10 * 2**30  # bytes, unpacked
@@ -28,8 +26,8 @@ pytestmark = pytest.mark.skipif(not CLEAR.exists(), reason="only Linux says how 
 
 def peak(kind, path, **settings):
     """What reading comes to, and how many MB it takes at most."""
-    command = [sys.executable, "-m", "tests.fuzz.peak", kind, str(path), json.dumps({**LIMITS, **settings})]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = warm.run(kind, path, json.dumps({**LIMITS, **settings}), module="tests.support.peak")
+    assert done.returncode == 0, done.stderr
     measured = json.loads(done.stdout)
     return measured["said"], measured["peak_mb"]
 
@@ -80,7 +78,7 @@ def test_ten_real_gigabytes_that_are_stated_are_refused_without_unpacking(tmp_pa
     assert peak_mb < 8
 
 
-@pytest.mark.parametrize("stated", [1000, 16 * MB])
+@pytest.mark.parametrize("stated", [1000, pytest.param(16 * MB, marks=pytest.mark.soak)])
 def test_ten_real_gigabytes_that_are_not_stated_are_unpacked_no_further_than_the_limit(tmp_path, stated):
     path = bomb(tmp_path / "x.zip", stated)
     assert path.stat().st_size < 11 * MB
@@ -89,7 +87,7 @@ def test_ten_real_gigabytes_that_are_not_stated_are_unpacked_no_further_than_the
     assert peak_mb < 2 * LIMITS["max_image_mb"] + 24
 
 
-@pytest.mark.parametrize("name", ["b/inner.zip", "b/inner.png"])
+@pytest.mark.parametrize("name", ["b/inner.zip", pytest.param("b/inner.png", marks=pytest.mark.soak)])
 def test_an_archive_in_an_archive_is_not_unpacked(tmp_path, name):
     inner = bomb(tmp_path / "inner.zip", 1000).read_bytes()
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
@@ -104,8 +102,15 @@ def chunk(kind, data):
     return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
 
 
-@pytest.mark.parametrize("side", [2**16, 2**31 - 1])
-@pytest.mark.parametrize("kind", ["zip", "folder"])
+def pairs(firsts, seconds):
+    """All pairs; every value is in one that is for `tests`, as the two have nothing to do with each other."""
+    for number, first in enumerate(firsts):
+        for other, second in enumerate(seconds):
+            chosen = number % len(seconds) == other
+            yield pytest.param(first, second, marks=() if chosen else pytest.mark.soak)
+
+
+@pytest.mark.parametrize(("kind", "side"), list(pairs(["zip", "folder"], [2**31 - 1, 2**16])))
 def test_a_header_of_huge_dimensions_is_enough_to_refuse(tmp_path, kind, side):
     header = struct.pack(">2L5B", side, side, 16, 6, 0, 0, 0)  # RGBA of 16 bits a channel
     huge = (
@@ -124,33 +129,36 @@ def test_a_header_of_huge_dimensions_is_enough_to_refuse(tmp_path, kind, side):
     assert peak_mb < 8
 
 
-@pytest.mark.parametrize("threads", [2, 16])
-@pytest.mark.parametrize(
-    ("mode", "file_format", "settings"),
-    [("RGBA", "PNG", {}), ("P", "GIF", {"transparency": 0}), ("I;16", "PNG", {}), ("CMYK", "JPEG", {})],
-)
-def test_many_threads_together_take_no_more_than_one_large_image(tmp_path, mode, file_format, settings, threads):
-    said, peak_mb = peak("folder", sixteen_large(tmp_path, mode, file_format, **settings), threads=threads)
-    assert said == "24 images"
+KINDS = {"RGBA": ("PNG", {}), "P": ("GIF", {"transparency": 0}), "I;16": ("PNG", {}), "CMYK": ("JPEG", {})}
+
+
+@pytest.mark.parametrize(("mode", "threads"), list(pairs(KINDS, [16, 2])))
+def test_many_threads_together_take_no_more_than_one_large_image(tmp_path, mode, threads):
+    file_format, settings = KINDS[mode]
+    path = large(tmp_path, threads + 2, mode, file_format, **settings)
+    said, peak_mb = peak("folder", path, threads=threads)
+    assert said == f"{threads + 10} images"
     assert peak_mb < BYTES_PER_PIXEL * LIMITS["max_pixels"] / MB + 24
 
 
 def test_webp_takes_a_little_more_for_each_thread_that_looks_at_its_header(tmp_path):
-    said, peak_mb = peak("folder", sixteen_large(tmp_path, "RGBA", "WEBP", lossless=True, method=0))
-    assert said == "24 images"
+    said, peak_mb = peak("folder", large(tmp_path, 4, "RGBA", "WEBP", lossless=True, method=0))
+    assert said == "12 images"
     assert peak_mb < OF_WEBP * LIMITS["max_pixels"] / MB + 24 + 64 * LIMITS["threads"]
 
 
 def test_a_budget_for_several_images_is_used_and_kept(tmp_path):
-    path = sixteen_large(tmp_path, "RGBA", "PNG")
+    path = large(tmp_path, 8, "RGBA", "PNG")
     _, alone = peak("folder", path, threads=4)
     _, together = peak("folder", path, threads=4, memory_budget_mb=260)  # 4 of 61 MB, by their headers
     assert alone < 64
     assert 1.5 * alone < together < 260
 
 
-def sixteen_large(tmp_path, mode, file_format, **settings):
-    """A folder of 8 small images and 16 of 4,000,000 pixels, in files of less than 1 MB."""
-    large = encoded(Image.new(mode, (2000, 2000)), file_format, **settings)
-    assert len(large) < MB
-    return write_folder(tmp_path / "x", two_classes() | {f"b/{number}.png": large for number in range(10, 26)})
+def large(tmp_path, num_large, mode, file_format, **settings):
+    """A folder of 8 small images and so many of 4,000,000 pixels, in files of less than 1 MB."""
+    data = encoded(Image.new(mode, (2000, 2000)), file_format, **settings)
+    assert len(data) < MB
+    return write_folder(
+        tmp_path / "x", two_classes() | {f"b/{number}.png": data for number in range(10, 10 + num_large)}
+    )

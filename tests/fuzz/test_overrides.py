@@ -177,7 +177,7 @@ def test_the_command_lines_tried_are_of_both_kinds():
     assert outcome(["seed=x"]) == outcome(["-m", "seed=x"]) == outcome(["-m", "--run"]) == 2
 
 
-@fuzz(250)
+@fuzz(150)
 @given(st.sampled_from(FLAGS), st.lists(OVERRIDES, max_size=4), st.integers(0, 4))
 def test_any_command_line_is_accepted_or_refused_with_a_message(capfd, flags, overrides, place):
     found = outcome([*overrides[:place], *flags, *overrides[place:]])
@@ -186,7 +186,7 @@ def test_any_command_line_is_accepted_or_refused_with_a_message(capfd, flags, ov
     assert "Traceback" not in said
 
 
-@fuzz(120)
+@fuzz(25)
 @given(st.sampled_from(sorted(GROUPS)), st.data(), st.sampled_from(KEYS), VALUES)
 def test_any_value_of_any_key_of_any_choice_is_accepted_or_refused(group, data, key, value):
     choice = data.draw(st.sampled_from(choices(group)))
@@ -266,17 +266,25 @@ def sweep(arguments):
     ("arguments", "text"),
     [
         (["-m", "hydra.launcher=null"], "hydra.launcher = None: a sweep needs one"),
-        (
+        pytest.param(
             ["-m", "hydra/sweeper=basic"],
             "hydra/launcher = 'pool': runs the cells that hydra/sweeper=grid or optuna has planned",
+            marks=pytest.mark.soak,
         ),
-        (["-m", "seed=range(1000000000)"], "has 1000000000 values, more than the 100000 combinations"),
+        pytest.param(
+            ["-m", "seed=range(1000000000)"],
+            "has 1000000000 values, more than the 100000 combinations",
+            marks=pytest.mark.soak,
+        ),
         (["-m", "outputs_dir=/dev/null"], "outputs_dir = '/dev/null': /dev/null is a file"),
-        (["hydra.run.dir=/dev/null"], "hydra.run.dir = '/dev/null': /dev/null is a file"),
+        pytest.param(
+            ["hydra.run.dir=/dev/null"], "hydra.run.dir = '/dev/null': /dev/null is a file", marks=pytest.mark.soak
+        ),
         (["model=mlp", f"model.hidden={[2**62]}"], "model.hidden = [4611686018427387904], model.dropout = "),
     ],
 )
 def test_nothing_is_written_and_no_traceback_shown(command_line, tmp_path, arguments, text):
+    """By the whole command; what of it says so, is above for the others."""
     outputs = [] if any("outputs_dir" in argument for argument in arguments) else [f"outputs_dir={tmp_path}/outputs"]
     done = command_line(*arguments, *outputs)
     assert (done.returncode, done.stdout) == (2, "")

@@ -26,9 +26,17 @@ def states(record):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    record, _ = Process(tmp_path_factory.mktemp("undisturbed") / "search", *SMALL).run()
-    return record
+def completed(tmp_path_factory):
+    """A search that has run to its end."""
+    process = Process(tmp_path_factory.mktemp("undisturbed") / "search", *SMALL)
+    process.run()
+    return process
+
+
+@pytest.fixture(scope="module")
+def undisturbed(completed):
+    """What it has found."""
+    return completed.record
 
 
 def test_a_search_tries_as_many_trials_as_it_was_told_and_prunes_some(undisturbed):
@@ -51,6 +59,10 @@ def test_the_same_seed_on_one_slot_gives_the_same_search(undisturbed, searching)
 def test_another_seed_gives_another_search(undisturbed, searching):
     record, _ = searching(*SMALL, "hydra.sweeper.sampler.seed=1").run()
     assert numbers(record) != numbers(undisturbed)
+
+
+IN_TESTS = [(0, "before"), (4, "amid"), (4, "untold"), (11, "after")]
+"""Each number, and each moment: the one says how many trials are in the memory, the other what the last one left."""
 
 
 def die_at(number, when):
@@ -77,8 +89,14 @@ def die_at(number, when):
     return work
 
 
-@pytest.mark.parametrize("when", ["before", "amid", "untold", "after"])
-@pytest.mark.parametrize("number", [0, 4, 11])
+DEATHS = [
+    pytest.param(number, when, marks=[] if (number, when) in IN_TESTS else pytest.mark.soak)
+    for number in (0, 4, 11)
+    for when in ("before", "amid", "untold", "after")
+]
+
+
+@pytest.mark.parametrize(("number", "when"), DEATHS)
 def test_a_search_that_died_anywhere_goes_on_to_the_same_trials_and_repeats_none(searching, undisturbed, number, when):
     process = searching(*SMALL)
     _, first = process.run(work=die_at(number, when))
@@ -115,10 +133,8 @@ def test_more_trials_are_more_of_the_same_search(searching, undisturbed):
     assert numbers(record) == numbers(undisturbed)
 
 
-def test_a_search_that_is_complete_asks_for_nothing(searching):
-    process = searching(*SMALL)
-    process.run()
-    _, launcher = process.run()
+def test_a_search_that_is_complete_asks_for_nothing(completed):
+    _, launcher = completed.run()
     assert launcher.handed == []
 
 
@@ -222,8 +238,15 @@ def test_a_grid_tries_every_point_once_in_order(searching):
     assert points == [(lr, size) for lr in ("0.01", "0.1") for size in ("50", "100", "150")]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random"])
-@pytest.mark.parametrize("pruner", ["median", "halving", "hyperband", "none"])
+SAMPLERS, PRUNERS = ("tpe", "gp", "cmaes", "random"), ("median", "halving", "hyperband", "none")
+FOUND_WITH = [  # a sampler knows values and a pruner epochs, and neither of the other: in `tests`, each of them once
+    pytest.param(sampler, pruner, marks=[] if number == place else pytest.mark.soak)
+    for number, sampler in enumerate(SAMPLERS)
+    for place, pruner in enumerate(PRUNERS)
+]
+
+
+@pytest.mark.parametrize(("sampler", "pruner"), FOUND_WITH)
 def test_every_sampler_and_pruner_finds_its_way_to_a_tenth(searching, sampler, pruner):
     record, _ = searching(
         LR,

@@ -3,21 +3,20 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 from mlflow import MlflowClient
 
 from src.search.record import SearchRecord
 from src.sweep.result import Result
-from tests.conftest import ROOT
+from tests.support import warm
+from tests.support.empty_store import with_store
 from tests.sweep.faults import until
 
 pytest.importorskip("optuna")
 
 SEARCH = (
-    *("-m", "hydra/sweeper=optuna", "dataset.image_size=8", "model=mlp", "model.hidden=[16]", "epochs=6"),
+    *("-m", "hydra/sweeper=optuna", "dataset.image_size=8", "model=mlp", "model.hidden=[8]", "epochs=6"),
     "optimizer.lr=tag(log,interval(1e-4,1))",
 )
 EAGER = "hydra.sweeper.pruner.n_startup_trials=2"
@@ -35,11 +34,11 @@ def told(record):
 
 
 @pytest.fixture(scope="module")
-def search(command_line, tmp_path_factory):
-    """A search of eight trials with a confirmation, and what was printed."""
-    outputs = tmp_path_factory.mktemp("search")
-    ran = command_line(
-        *SEARCH, *ONE_SLOT, EAGER, "hydra.sweeper.n_trials=8", "hydra.sweeper.confirm_seeds=2", f"outputs_dir={outputs}"
+def search(tmp_path_factory):
+    """A search of six trials with a confirmation, and what was printed."""
+    outputs = with_store(tmp_path_factory.mktemp("search"))
+    ran = warm.run(
+        *SEARCH, *ONE_SLOT, EAGER, "hydra.sweeper.n_trials=6", "hydra.sweeper.confirm_seeds=2", f"outputs_dir={outputs}"
     )
     assert ran.returncode == 0, ran.stderr
     return outputs, ran.stdout
@@ -54,7 +53,7 @@ def test_a_search_prunes_and_says_what_that_saved(search):
         assert f"pruned after epoch {trial.num_epochs} of 6" in printed
         assert (folder_in(outputs) / trial.cell / "last.pt").exists() is False
     saved = sum(6 - trial.num_epochs for trial in pruned)
-    assert f"pruning saved {saved} of 48 epochs" in " ".join(printed.split())
+    assert f"pruning saved {saved} of 36 epochs" in " ".join(printed.split())
 
 
 def test_a_pruned_run_says_so_and_when(search):
@@ -85,44 +84,45 @@ def test_the_report_compares_the_best_with_the_default_by_fresh_seeds(search):
     (effect,) = report["effects"]
     assert (effect["value"], effect["against"]) == (f"trial {best}", "default")
     assert report["counts"]["pruned"] == sum(trial["state"] == "pruned" for trial in report["search"]["trials"])
-    assert len(report["cells"]) == 8 + 4
+    assert len(report["cells"]) == 6 + 4
     page = (folder_in(outputs) / "report.html").read_text()
     assert '<h2 id="search">The search</h2>' in page
     assert "validation accuracy of the trials" in page
 
 
-def test_a_fixed_seed_repeats_a_search_of_real_cells_exactly_even_if_it_is_killed(search, command_line, tmp_path):
+def test_a_fixed_seed_repeats_a_search_of_real_cells_exactly_even_if_it_is_killed(search, tmp_path):
     outputs, _ = search
-    arguments = (*SEARCH, *ONE_SLOT, EAGER, "hydra.sweeper.n_trials=8", "hydra.sweeper.confirm_seeds=0")
-    command = [sys.executable, "-m", "src.train", *arguments, f"outputs_dir={tmp_path}"]
-    with subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.DEVNULL) as parent:
-        until(lambda: len(list(tmp_path.glob("sweeps/*/*/result.json"))) >= 4)
-        parent.send_signal(signal.SIGKILL)
-    ran = command_line(*arguments, f"outputs_dir={tmp_path}", "resume=last")
+    arguments = (*SEARCH, *ONE_SLOT, EAGER, "hydra.sweeper.n_trials=6", "hydra.sweeper.confirm_seeds=0")
+    arguments = (*arguments, f"outputs_dir={with_store(tmp_path)}")
+    with warm.start(*arguments) as process:
+        until(lambda: len(list(tmp_path.glob("sweeps/*/*/result.json"))) >= 3)
+        process.kill()
+    ran = warm.run(*arguments, "resume=last")
     assert ran.returncode == 0, ran.stderr
-    assert "8 trials: " not in ran.stdout  # it had not come so far
+    assert "6 trials: " not in ran.stdout  # it had not come so far
     assert told(SearchRecord.of(folder_in(tmp_path))) == told(SearchRecord.of(folder_in(outputs)))
 
 
-def test_one_ctrl_c_keeps_the_epoch_and_the_search_goes_on_later(command_line, tmp_path):
+def test_one_ctrl_c_keeps_the_epoch_and_the_search_goes_on_later(tmp_path):
     arguments = (*SEARCH, "epochs=400", "hydra.sweeper.n_trials=3", "hydra.sweeper.confirm_seeds=0")
     arguments = (*arguments, "hydra/sweeper/pruner=none", "hydra.launcher.slots=2")
-    command = [sys.executable, "-m", "src.train", *arguments, f"outputs_dir={tmp_path}"]
-    with subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.DEVNULL) as parent:
+    arguments = (*arguments, f"outputs_dir={with_store(tmp_path)}")
+    with warm.start(*arguments) as process:
         until(lambda: len(list(tmp_path.glob("sweeps/*/*/last.pt"))) >= 2)
-        parent.send_signal(signal.SIGINT)
-    assert parent.returncode == 130
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert process.returncode == 130
     record = SearchRecord.of(folder_in(tmp_path))
     assert [trial.state for trial in record.trials] == ["running"] * 2
-    ran = command_line(*arguments, f"outputs_dir={tmp_path}", "resume=last", "dry_run=true")
+    ran = warm.run(*arguments, "resume=last", "dry_run=true")
     assert "dry run: 0 of 3 trials are over" in ran.stdout
 
 
-def test_a_trial_that_diverges_is_pruned_with_the_reason(command_line, tmp_path):
-    ran = command_line(
+def test_a_trial_that_diverges_is_pruned_with_the_reason(tmp_path):
+    ran = warm.run(
         *("-m", "hydra/sweeper=optuna", "dataset.image_size=8", "model=mlp", "epochs=2"),
         *("optimizer.lr=1e15,0.1", "hydra/sweeper/sampler=grid", "hydra.sweeper.confirm_seeds=0"),
-        f"outputs_dir={tmp_path}",
+        f"outputs_dir={with_store(tmp_path)}",
     )
     assert ran.returncode == 0, ran.stderr
     first, second = SearchRecord.of(folder_in(tmp_path)).trials
@@ -131,30 +131,30 @@ def test_a_trial_that_diverges_is_pruned_with_the_reason(command_line, tmp_path)
     assert Result.of(folder_in(tmp_path) / first.cell).status == "pruned"
 
 
-def test_a_launcher_that_is_not_ours_gets_one_trial_after_the_other(command_line, tmp_path):
-    ran = command_line(
+def test_a_launcher_that_is_not_ours_gets_one_trial_after_the_other(tmp_path):
+    ran = warm.run(
         *SEARCH, "hydra/launcher=basic", "hydra.sweeper.n_trials=3", "hydra.sweeper.confirm_seeds=0", "epochs=2",
-        f"outputs_dir={tmp_path}",
+        f"outputs_dir={with_store(tmp_path)}",
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     record = SearchRecord.of(folder_in(tmp_path))
     assert [trial.state for trial in record.trials] == ["finished"] * 3
 
 
-def test_another_search_is_not_gone_on_with(search, command_line):
+def test_another_search_is_not_gone_on_with(search):
     outputs, _ = search
     arguments = [*SEARCH, f"outputs_dir={outputs}", "resume=last"]
     arguments[arguments.index("optimizer.lr=tag(log,interval(1e-4,1))")] = "optimizer.lr=tag(log,interval(1e-3,1))"
-    ran = command_line(*arguments)
+    ran = warm.run(*arguments)
     assert ran.returncode == 2
     assert "that search has another space: optimizer.lr: 0.0001 to 1, logarithmic" in ran.stderr
-    other = command_line(*SEARCH, f"outputs_dir={outputs}", "resume=last", "batch_size=50")
+    other = warm.run(*SEARCH, f"outputs_dir={outputs}", "resume=last", "batch_size=50")
     assert other.returncode == 2
     assert "that sweep has none of these cells; its command was" in other.stderr
 
 
-def test_all_that_is_wrong_with_a_search_is_told_before_it_begins(command_line, tmp_path):
-    ran = command_line(*SEARCH, EAGER, "hydra/sweeper/pruner=none", "epochs=0", f"outputs_dir={tmp_path / 'outputs'}")
+def test_all_that_is_wrong_with_a_search_is_told_before_it_begins(tmp_path):
+    ran = warm.run(*SEARCH, EAGER, "hydra/sweeper/pruner=none", "epochs=0", f"outputs_dir={tmp_path / 'outputs'}")
     assert ran.returncode == 2
     assert "has 2 problems; nothing was run" in ran.stderr
     assert "hydra.sweeper.pruner.n_startup_trials" in ran.stderr
@@ -162,17 +162,18 @@ def test_all_that_is_wrong_with_a_search_is_told_before_it_begins(command_line, 
     assert not (tmp_path / "outputs").exists()
 
 
-def test_without_optuna_a_search_ends_with_what_brings_it(command_line, tmp_path):
+def test_without_optuna_a_search_ends_with_what_brings_it(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['optuna'] = None\n")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    ran = command_line(*SEARCH, f"outputs_dir={tmp_path / 'outputs'}", PYTHONPATH=path)
+    ran = warm.run(*SEARCH, "hydra/launcher=basic", f"outputs_dir={tmp_path / 'outputs'}", PYTHONPATH=path)
     assert ran.returncode == 2
     assert "hydra/sweeper = 'optuna': Optuna is not installed; pip install -e '.[optuna]' brings it" in ran.stderr
     assert not (tmp_path / "outputs").exists()
 
 
-def test_nothing_but_a_search_imports_optuna(command_line, tmp_path):
+def test_nothing_but_a_search_imports_optuna(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['optuna'] = None\n")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    ran = command_line("-m", "dataset.image_size=8", "epochs=1", f"outputs_dir={tmp_path / 'o'}", PYTHONPATH=path)
+    cell = ("model=mlp", "model.hidden=[8]", "dataset.image_size=8", "epochs=1", "hydra/launcher=basic")
+    ran = warm.run("-m", *cell, f"outputs_dir={with_store(tmp_path / 'outputs')}", PYTHONPATH=path)
     assert ran.returncode == 0, ran.stderr

@@ -19,6 +19,7 @@ from src.tracking.journal import Journal
 from src.tracking.store import Store, open_store
 from src.tracking.sweep import begin
 from tests.conftest import config_of
+from tests.support.empty_store import with_store
 
 Levels = Mapping[str, str]
 
@@ -38,7 +39,7 @@ EPOCHS = 4
 
 def store_in(outputs: Path) -> Store:
     """The embedded store of an outputs folder."""
-    return open_store(config_of(f"outputs_dir={outputs}"))
+    return open_store(config_of(f"outputs_dir={with_store(outputs)}"))
 
 
 def cell_of(levels: Levels, fingerprint: str = "data") -> FrozenCell:

@@ -18,13 +18,15 @@ BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
 
 PHONE, DESKTOP = 390, 1280
 
+FRAME = '<iframe name="{name}" srcdoc="{page}" style="border: 0; width: {width}px; height: 900px"></iframe>'
+
 MEASURE = """
-<iframe srcdoc="{page}" style="border: 0; width: {width}px; height: 900px"></iframe>
+{frames}
 <script>
-addEventListener("load", () => {{
-  const inner = document.querySelector("iframe"), page = inner.contentDocument, root = page.documentElement
+const measured = inner => {{
+  const page = inner.contentDocument, root = page.documentElement
   const boxes = [...page.querySelectorAll("svg text, h1, h2, p, pre, summary")].map(e => e.getBoundingClientRect())
-  document.title = JSON.stringify({{
+  return {{
     width: root.clientWidth,
     content: root.scrollWidth,
     cut: [...page.querySelectorAll("svg")].flatMap(svg => [...svg.querySelectorAll("text")].filter(text => {{
@@ -34,7 +36,11 @@ addEventListener("load", () => {{
     beyond: boxes.filter(box => box.right > root.clientWidth + 1 || box.left < -1).length,
     charts: page.querySelectorAll("svg").length,
     requests: inner.contentWindow.performance.getEntriesByType("resource").map(e => e.name),
-  }})
+  }}
+}}
+addEventListener("load", () => {{
+  const frames = [...document.querySelectorAll("iframe")]
+  document.title = JSON.stringify(Object.fromEntries(frames.map(frame => [frame.name, measured(frame)])))
 }})
 </script>
 """
@@ -87,7 +93,7 @@ def pages(tmp_path_factory):
                 "model": ["cnn", "cnn_batch", "mlp"],
                 "optimizer.lr": ["0.01", "0.1"],
                 "activation": ["relu", "tanh"],
-                "seed": seeds,
+                "seed": seeds[:2],
             },
             lambda v: 0.6 + 0.02 * int(v["seed"]) + 0.1 * (v["model"] == "cnn"),
         ),
@@ -102,13 +108,14 @@ def pages(tmp_path_factory):
     return {name: write_report(folder, store).page.read_text() for name, (folder, store) in sweeps.items()}
 
 
-def shown(page, width, folder, *flags):
-    """What a browser measures on a page of this width, and what it writes on its console."""
+def shown(pages, width, folder):
+    """What a browser measures on each of the pages at this width, by name, and what it writes on its console."""
+    frames = [FRAME.format(name=name, page=html.escape(page), width=width) for name, page in pages.items()]
     outer = folder / "outer.html"
-    outer.write_text(f"<!doctype html><meta charset=utf-8>{MEASURE.format(page=html.escape(page), width=width)}")
+    outer.write_text(f"<!doctype html><meta charset=utf-8>{MEASURE.format(frames=''.join(frames))}")
     command = [
         *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"),
-        *("--enable-logging=stderr", "--virtual-time-budget=5000", "--window-size=1600,1000", *flags),
+        *("--enable-logging=stderr", "--virtual-time-budget=5000", "--window-size=1600,1000"),
         *("--dump-dom", outer.as_uri()),
     ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
@@ -118,16 +125,17 @@ def shown(page, width, folder, *flags):
 
 @BROWSER
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
-@pytest.mark.parametrize("name", ["a grid", "long names", "failures", "many classes", "one cell", "nothing"])
-def test_a_browser_shows_it_without_a_complaint_a_request_or_a_sideways_scroll(pages, tmp_path, name, width):
-    found, console = shown(pages[name], width, tmp_path)
+def test_a_browser_shows_it_without_a_complaint_a_request_or_a_sideways_scroll(pages, tmp_path, width):
+    found, console = shown(pages, width, tmp_path)
     assert console == []
-    assert found["requests"] == []
-    assert found["width"] <= width
-    assert found["content"] == found["width"]
-    assert found["beyond"] == 0
-    assert found["cut"] == []
-    assert found["charts"] == pages[name].count("<svg")
+    assert list(found) == list(pages)
+    for name, page in found.items():
+        assert page["requests"] == [], name
+        assert page["width"] <= width, name
+        assert page["content"] == page["width"], name
+        assert page["beyond"] == 0, name
+        assert page["cut"] == [], name
+        assert page["charts"] == pages[name].count("<svg"), name
 
 
 @BROWSER
@@ -136,9 +144,11 @@ def test_the_browser_would_have_noticed(tmp_path):
         '<p style="width: 2000px">wide</p><svg width=50><text y=20>a long text</text></svg>'
         '<img src="http://127.0.0.1:9/x.png"><script>throw Error("complaint")</script>'
     )
-    found, console = shown(f"<!doctype html>{broken}", PHONE, tmp_path)
-    assert found["content"] > PHONE
-    assert found["beyond"] == 1
-    assert found["cut"] == ["a long text"]
-    assert found["requests"] == ["http://127.0.0.1:9/x.png"]
+    pages = {"fine": "<!doctype html><p>fine</p>", "broken": f"<!doctype html>{broken}"}
+    found, console = shown(pages, PHONE, tmp_path)
+    assert found["fine"]["content"] <= PHONE
+    assert found["broken"]["content"] > PHONE
+    assert found["broken"]["beyond"] == 1
+    assert found["broken"]["cut"] == ["a long text"]
+    assert found["broken"]["requests"] == ["http://127.0.0.1:9/x.png"]
     assert any("complaint" in line for line in console)

@@ -1,4 +1,4 @@
-"""This project's commands, each in a process of its own that is forked from one that has imported everything.
+"""The commands of this project, each in a process of its own that is forked from one that has imported everything.
 
 `python -m src.train` takes three seconds to start, and five more until its fork server can start a cell. Here, one
 process for the whole run of the tests pays for both:
@@ -235,15 +235,16 @@ def become(request):
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     sys.path[0] = request["cwd"]
     sys.argv[1:] = request["arguments"]
+    sys.orig_argv[:] = [sys.executable, "-m", request["module"], *request["arguments"]]
     warnings.filterwarnings("ignore", ".* found in sys.modules after import of package")
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
 def prepare():
     """Import what a command and a cell need, and start the fork server of cells."""
-    import src.sweep.preload
-    from src.sweep import server
+    from src.sweep import preload, server
 
+    assert preload
     atexit.unregister(os._exit)  # the preloading is a fork server's, which has nothing else to do at its end
     server.start()
     for ours in (forkserver, forkserver._forkserver):

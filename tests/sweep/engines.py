@@ -1,23 +1,21 @@
-"""A scheduler for tests: every cell is a real process, started as a scheduler's job would be."""
-
-import os
-import signal
-import subprocess
-import sys
+"""A scheduler for tests: every cell is a real process, as a scheduler's job would be."""
 
 from src.sweep.remote import Over, Running, Waiting
-from tests.conftest import ROOT
+from tests.support import warm
 
 
 class Processes:
-    """Runs up to `num_machines` cells at a time, as `python -m src.sweep.node`, the others wait.
+    """Runs up to `num_machines` cells at a time, each as `python -m MODULE FOLDER`, the others wait.
+
+    Args:
+        cold: whether these processes share nothing with others.
 
     Attributes:
         events: what it was told, in order.
     """
 
-    def __init__(self, num_machines=2, num_slots=None, command=("-m", "src.sweep.node")):
-        self.num_machines, self.num_slots, self.command = num_machines, num_slots, command
+    def __init__(self, num_machines=2, num_slots=None, module="src.sweep.node", cold=False):
+        self.num_machines, self.num_slots, self.module, self.cold = num_machines, num_slots, module, cold
         self.queue, self.processes, self.events = [], {}, []
 
     def start(self, folders):
@@ -48,27 +46,19 @@ class Processes:
 
     def requeue(self, folder):
         """As a scheduler does that needs the machine for something else."""
-        process = self.processes[folder]
-        process.terminate()
-        process.wait()
+        with self.processes[folder] as process:
+            process.terminate()
         del self.processes[folder]
         self.queue.append(folder)
 
     def close(self):
         self.events.append(("close", None))
         for process in self.processes.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-            process.wait()
+            with process:
+                process.kill()
 
     def _fill(self):
         running = sum(process.poll() is None for process in self.processes.values())
         for folder in self.queue[: max(0, self.num_machines - running)]:
             self.queue.remove(folder)
-            self.processes[folder] = subprocess.Popen(
-                [sys.executable, *self.command, str(folder)],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            self.processes[folder] = warm.start(folder, module=self.module, cold=self.cold)

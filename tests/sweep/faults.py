@@ -21,7 +21,7 @@ from src.tracking.journal import Journal
 from src.tracking.store import StoreError, open_store
 from src.train import record
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 
 
 def until(condition):

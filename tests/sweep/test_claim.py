@@ -1,9 +1,5 @@
 """Machines that share a folder and know nothing of each other's locks: each attempt's claim ends the one before it."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 from mlflow import MlflowClient
 
@@ -14,10 +10,10 @@ from src.sweep.result import Result
 from src.sweep.write_off import write_off
 from src.tracking.delivery import deliver_all
 from src.tracking.journal import Journal
-from tests.conftest import ROOT
 from tests.shared_folder import LOCAL_LOCKS, mounts
+from tests.support import warm
+from tests.support.frozen_sweep import SILENT, Sweep
 from tests.sweep.faults import until
-from tests.sweep.test_pool import SILENT, Sweep
 
 TAKEN_OVER = r"^{}: another attempt, of whichever machine, has taken it over$"
 
@@ -65,8 +61,7 @@ def test_a_result_that_a_cell_has_left_is_not_written_off(tmp_path):
 
 def on_a_machine(folder):
     """The process of a cell."""
-    command = [sys.executable, "-m", "src.sweep.node", str(folder)]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return warm.start(folder, module="src.sweep.node")
 
 
 def recorded(sweep):
@@ -80,22 +75,24 @@ def recorded(sweep):
 
 
 def test_a_machine_that_was_lost_sight_of_leaves_the_cell_to_the_one_that_has_it_now(tmp_path):
-    overrides = ["seed=0", "epochs=150", "tracking.offline=true"]
+    overrides = ["seed=0", "epochs=60", "model.hidden=[8]", "tracking.offline=true"]
     contested, calm = Sweep(tmp_path / "shared", "contested", overrides), Sweep(tmp_path / "calm", "calm", overrides)
     for folder in (*contested.folders, *calm.folders):
         SILENT.save(folder)
     (folder,) = contested.folders
     with mounts(tmp_path / "shared", "a", "b", options=LOCAL_LOCKS) as views:
         lost, has_it = (view / folder.relative_to(tmp_path / "shared") for view in views)
-        first = on_a_machine(lost)
-        until((folder / LAST).exists)
-        second = on_a_machine(has_it)
-        assert first.poll() is None
-        assert (first.wait(), second.wait()) == (0, 0)
-    assert on_a_machine(*calm.folders).wait() == 0
+        with on_a_machine(lost) as first:
+            until((folder / LAST).exists)
+            with on_a_machine(has_it) as second:
+                assert first.poll() is None
+        assert (first.returncode, second.returncode) == (0, 0)
+    with on_a_machine(*calm.folders) as alone:
+        pass
+    assert alone.returncode == 0
 
     assert Result.of(folder).finished
     ends, accuracies = recorded(contested)
     assert ends == ["FINISHED"]  # of the second: the first has left without a word
-    assert [step for step, _ in accuracies] == list(range(1, 151))
+    assert [step for step, _ in accuracies] == list(range(1, 61))
     assert (ends, accuracies) == recorded(calm)

@@ -1,13 +1,17 @@
+from functools import cache
+
 import pytest
 
+from src.compose import hydra_at
 from src.sweep.estimate import Past, estimate, in_words, params_of
 from src.sweep.plan import plan
 
 
-@pytest.fixture
-def cells(hydra_conf):
+@pytest.fixture(scope="module")
+def cells():
     """The cells of some overrides."""
-    return lambda *overrides: plan(overrides).cells
+    with hydra_at():
+        yield cache(lambda *overrides: plan(overrides).cells)
 
 
 def past_of(cell, epoch_s, after_s=0.0):

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -17,8 +16,11 @@ from omegaconf import OmegaConf
 from src.compose import hydra_at
 from src.sweep import server
 from tests.conftest import ROOT
+from tests.support import warm
+from tests.support.empty_store import with_store
+from tests.sweep.faults import until
 
-TINY = ("dataset.image_size=8", "model=mlp")
+TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[8]")
 POOL = "hydra/launcher=pool"
 
 
@@ -29,35 +31,15 @@ def results(outputs):
 
 
 @pytest.fixture(scope="module")
-def swept(command_line, tmp_path_factory):
-    """A sweep in the pool, in which a cell diverges, and the same with Hydra's own launcher."""
-    outputs = {launcher: tmp_path_factory.mktemp(launcher) for launcher in ("pool", "basic")}
-    done = {
-        launcher: command_line(
-            "-m",
-            f"hydra/launcher={launcher}",
-            *TINY,
-            "epochs=3",
-            "optimizer.lr=0.1,1e30",
-            "seed=0,1",
-            f"outputs_dir={folder}",
-        )
-        for launcher, folder in outputs.items()
-    }
-    return done["pool"], results(outputs["pool"]), results(outputs["basic"]), outputs["pool"]
-
-
-def test_a_cell_gives_the_same_numbers_in_the_pool_as_in_one_process(swept):
-    _, pooled, alone, _ = swept
-    assert len(pooled) == 4
-    numbers = ("status", "reason", "best_epoch", "val_loss", "val_accuracy", "test_accuracy", "num_parameters")
-    for name, result in pooled.items():
-        if result["status"] == "finished":
-            assert [result[key] for key in numbers] == [alone[name][key] for key in numbers]
+def swept(tmp_path_factory):
+    """A sweep in the pool, in which cells diverge. Its numbers are those of one process: `test_determinism.py`."""
+    outputs = with_store(tmp_path_factory.mktemp("pool"))
+    done = warm.run("-m", POOL, *TINY, "epochs=3", "optimizer.lr=0.1,1e30", "seed=0,1", f"outputs_dir={outputs}")
+    return done, results(outputs), outputs
 
 
 def test_the_terminal_has_a_line_a_cell_and_its_failures_at_once(swept):
-    done, _, _, _ = swept
+    done, _, _ = swept
     assert done.returncode == 1
     lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
     assert [line.split()[0] for line in lines] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
@@ -69,7 +51,8 @@ def test_the_terminal_has_a_line_a_cell_and_its_failures_at_once(swept):
 
 
 def test_every_cell_has_its_log_and_its_output_in_its_folder(swept):
-    _, pooled, _, outputs = swept
+    _, pooled, outputs = swept
+    assert len(pooled) == 4
     for result in pooled.values():
         (folder,) = outputs.glob(f"sweeps/*/{result['cell']}")
         log = (folder / "train.log").read_text()
@@ -120,38 +103,26 @@ def test_what_hydra_says_of_a_job_holds_for_the_folder_of_each_cell(launcher, tm
         ),
     ],
 )
-def test_what_cannot_be_run_is_refused_before_anything_runs(command_line, tmp_path, override, message):
-    done = command_line("-m", POOL, override, *TINY, "seed=0,1", f"outputs_dir={tmp_path}/outputs")
+def test_what_cannot_be_run_is_refused_before_anything_runs(tmp_path, override, message):
+    done = warm.run("-m", POOL, override, *TINY, "seed=0,1", f"outputs_dir={tmp_path}/outputs")
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "outputs" / "mlflow.db").exists()
 
 
-def test_a_failure_stops_a_sweep_that_is_to_stop(command_line, tmp_path):
-    settings = ("on_failure=stop", "hydra.launcher.slots=1", "epochs=1", f"outputs_dir={tmp_path}")
-    done = command_line("-m", POOL, *TINY, "optimizer.lr=1e30,0.1", *settings)
+def test_a_failure_stops_a_sweep_that_is_to_stop(tmp_path):
+    settings = ("on_failure=stop", "hydra.launcher.slots=1", "epochs=1", f"outputs_dir={with_store(tmp_path)}")
+    done = warm.run("-m", POOL, *TINY, "optimizer.lr=1e30,0.1", *settings)
     assert done.returncode == 1
+    assert "1 not finished" in done.stdout.replace("\n", " ")
     assert set(results(tmp_path)) == {"optimizer.lr=1e+30"}
 
 
 def test_ctrl_c_in_a_terminal_reaches_all_processes_and_stops_them_after_their_epoch(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "src.train",
-        "-m",
-        POOL,
-        *TINY,
-        "epochs=100000",
-        "seed=0,1,2",
-        "hydra.launcher.slots=2",
-    ]
-    command.append(f"outputs_dir={tmp_path}")
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 120
-        while len(list(tmp_path.glob("sweeps/*/*/last.pt"))) < 2:
-            assert time.monotonic() < deadline
+    settings = ("epochs=100000", "seed=0,1,2", "hydra.launcher.slots=2", f"outputs_dir={with_store(tmp_path)}")
+    with warm.start("-m", POOL, *TINY, *settings, cold=True) as process:
+        until(lambda: len(list(tmp_path.glob("sweeps/*/*/last.pt"))) == 2)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 130

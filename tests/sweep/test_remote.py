@@ -10,11 +10,11 @@ from src.fit.checkpoint import LAST
 from src.sweep.remote import Remote
 from src.sweep.result import Result
 from src.tracking.journal import Journal
+from tests.support.frozen_sweep import SILENT, Seen, Sweep
 from tests.sweep.engines import Processes
 from tests.sweep.faults import until
-from tests.sweep.test_pool import SILENT, Seen, Sweep
 
-FAULTY = ("-m", "tests.sweep.on_a_node")
+FAULTY = "tests.sweep.on_a_node"
 
 
 class Board(Seen):
@@ -52,8 +52,14 @@ def test_a_grid_is_handed_over_whole_and_trained_as_here(sweep):
     assert {run.info.status for run in made.runs().values()} == {"FINISHED"}
 
 
+def test_a_cell_is_trained_by_a_process_that_shares_nothing_with_others(sweep):
+    made = sweep("seed=0")
+    (result,) = remote(made, Processes(cold=True)).run(made.folders)
+    assert result.finished
+
+
 def test_of_a_search_the_next_cell_is_asked_for_when_there_is_room(sweep):
-    made, engine, asked = sweep("seed=0,1"), Processes(2, num_slots=1, command=FAULTY), []
+    made, engine, asked = sweep("seed=0,1"), Processes(2, num_slots=1, module=FAULTY), []
 
     def folders():
         for folder in made.folders:
@@ -68,7 +74,7 @@ def test_of_a_search_the_next_cell_is_asked_for_when_there_is_room(sweep):
 @pytest.fixture
 def faulty(sweep):
     made = sweep("seed=range(5)", "cell_timeout_s=2")
-    results = remote(made, Processes(5, command=FAULTY)).run(made.folders)
+    results = remote(made, Processes(5, module=FAULTY)).run(made.folders)
     return made, {result.name: result for result in results}
 
 
@@ -88,7 +94,7 @@ def test_a_cell_fails_alone_with_the_reason_in_its_folder(faulty):
 
 
 def test_what_finished_before_it_was_handed_over_is_not_run_again(sweep):
-    made, engine = sweep("seed=5,6"), Processes(command=FAULTY)
+    made, engine = sweep("seed=5,6"), Processes(module=FAULTY)
     for folder in made.folders:
         Result(folder.name, "by another process", "finished").save(folder)
     results = remote(made, engine).run(made.folders)
@@ -97,7 +103,7 @@ def test_what_finished_before_it_was_handed_over_is_not_run_again(sweep):
 
 
 def test_a_cell_that_is_thrown_off_its_machine_goes_on_from_its_checkpoint(sweep):
-    made, engine = sweep("seed=7", "epochs=200"), Processes()
+    made, engine = sweep("seed=7", "epochs=60"), Processes()
     (folder,) = made.folders
     runner = remote(made, engine)
 
@@ -112,13 +118,13 @@ def test_a_cell_that_is_thrown_off_its_machine_goes_on_from_its_checkpoint(sweep
     assert result.finished
     numbers = [number for _, number in made.board.epochs]
     assert numbers == sorted(set(numbers))
-    assert max(numbers) == 200
+    assert max(numbers) == 60
     begun = [entry["do"] for entry in Journal(folder).entries() if entry["do"] in ("begin", "go on")]
     assert begun == ["begin", "go on"]
 
 
 def test_with_on_failure_stop_those_that_wait_are_taken_back(sweep):
-    made, engine = sweep("seed=1,5,6", "on_failure=stop"), Processes(1, command=FAULTY)
+    made, engine = sweep("seed=1,5,6", "on_failure=stop"), Processes(1, module=FAULTY)
     results = remote(made, engine).run(made.folders)
     assert [result.name for result in results] == ["seed=1"]
     assert not any((folder / "there").exists() for folder in made.folders)
@@ -144,11 +150,11 @@ def test_the_first_interrupt_lets_running_cells_finish_their_epoch_and_takes_bac
     assert [Result.of(folder).status for folder in made.folders[:2]] == ["interrupted"] * 2
     assert Result.of(made.folders[2]) is None
     assert made.board.notes[0].startswith("SIGINT: the running cells finish their epoch and are kept")
-    assert all(process.returncode == 0 for process in engine.processes.values())
+    assert [process.returncode for process in engine.processes.values()] == [0, 0]
 
 
 def test_the_second_interrupt_stops_at_once(sweep):
-    made, engine = sweep("seed=4"), Processes(command=FAULTY)
+    made, engine = sweep("seed=4"), Processes(module=FAULTY)
     hangs = made.folders[0] / "output.log"
     thread = interrupt_when(lambda: hangs.exists() and "hanging here" in hangs.read_text(), lambda: made.board.notes)
     with pytest.raises(KeyboardInterrupt):
@@ -159,7 +165,7 @@ def test_the_second_interrupt_stops_at_once(sweep):
 
 
 def test_a_result_that_comes_to_light_late_counts(sweep):
-    made, engine = sweep("seed=2"), Processes(command=FAULTY)
+    made, engine = sweep("seed=2"), Processes(module=FAULTY)
     (folder,) = made.folders
 
     def come_late():

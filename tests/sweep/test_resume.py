@@ -2,10 +2,7 @@
 
 import ast
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,12 +13,16 @@ from src.compose import hydra_at
 from src.problems import ConfigError
 from src.sweep.cell import Cell
 from src.sweep.plan import plan
+from src.sweep.result import Result
 from src.sweep.run import dry_run, run_sweep
+from src.tracking.journal import Journal
 from src.train import record
-from tests.conftest import ROOT
+from tests.support import warm
+from tests.support.empty_store import with_store
 
-TINY = ("dataset.image_size=8", "model=mlp")
+TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[8]")
 DEADLINE_S = 120
+ACCURACIES = ("best/val_accuracy", "test/accuracy", "test/accuracy_low", "test/accuracy_high")
 
 
 class Quiet:
@@ -45,6 +46,17 @@ class Quiet:
         raise AssertionError(text)
 
 
+def untrained(cell, folder, progress):
+    """What a cell leaves behind that has learned nothing: a run that has finished, and its result."""
+    journal = Journal(folder)
+    tags = {"kind": "cell", "cell": cell.id, "sweep": cell.sweep.id}
+    journal.begin(cell.name, tags, cell.config.tracking, nested=True)
+    journal.params({"num_parameters": 1})
+    journal.metrics([(key, 0.5, 1, 0) for key in ("best/epoch", "best/val_loss", *ACCURACIES)])
+    journal.end("FINISHED")
+    Result(cell.id, cell.name, "finished").save(folder)
+
+
 class Sweeps:
     """Sweeps of one outputs folder, and what is recorded of them."""
 
@@ -52,26 +64,25 @@ class Sweeps:
         self.outputs = outputs
         self.progress = Quiet()
 
-    def run(self, *overrides):
+    def run(self, *overrides, work=untrained):
         """A sweep in this process, its cells one after the other. Returns its exit code."""
         with hydra_at():
             planned = plan([f"outputs_dir={self.outputs}", *TINY, *overrides])
-        return run_sweep(planned, self._launch)
+        return run_sweep(planned, lambda jobs: self.work_on(jobs, work))
 
     def dry_run(self, *overrides):
         with hydra_at():
             planned = plan([f"outputs_dir={self.outputs}", *TINY, *overrides, "dry_run=true"])
         dry_run(planned, num_slots=1)
 
-    def _launch(self, jobs):
+    def work_on(self, jobs, work):
         for *_, sweep_dir, cell_id in jobs:
             folder = Path(ast.literal_eval(sweep_dir.split("=", 1)[1]), ast.literal_eval(cell_id.split("=", 1)[1]))
-            record(Cell.thaw(folder), folder, self.progress)
+            work(Cell.thaw(folder), folder, self.progress)
 
     def start(self, *overrides):
         """The same as a user starts it."""
-        command = [sys.executable, "-m", "src.train", "-m", f"outputs_dir={self.outputs}", *TINY, *overrides]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return warm.start("-m", f"outputs_dir={self.outputs}", *TINY, *overrides)
 
     def wait_for(self, pattern):
         """Until a file of this pattern is there."""
@@ -102,34 +113,34 @@ class Sweeps:
 
 @pytest.fixture
 def sweeps(tmp_path):
-    return Sweeps(tmp_path / "outputs")
-
-
-def finished(process):
-    """Its output and its messages."""
-    out, err = process.communicate(timeout=DEADLINE_S)
-    return out, err
+    return Sweeps(with_store(tmp_path / "outputs"))
 
 
 @pytest.mark.parametrize(
-    ("launcher", "number"), [("pool", signal.SIGINT), ("pool", signal.SIGTERM), ("basic", signal.SIGINT)]
+    ("launcher", "number"),
+    [  # each launcher, and each signal; what hears a signal and what starts cells do not know of one another
+        ("pool", signal.SIGINT),
+        ("basic", signal.SIGTERM),
+        pytest.param("pool", signal.SIGTERM, marks=pytest.mark.soak),
+        pytest.param("basic", signal.SIGINT, marks=pytest.mark.soak),
+    ],
 )
 def test_one_signal_lets_the_epoch_end_and_the_same_command_finishes_the_rest(sweeps, launcher, number):
     overrides = (f"hydra/launcher={launcher}", "seed=0,1,2", "epochs=40")
-    process = sweeps.start(*overrides)
-    sweeps.wait_for("sweeps/*/*/last.pt")
-    os.kill(process.pid, number)
-    out, err = finished(process)
+    with sweeps.start(*overrides) as process:
+        sweeps.wait_for("sweeps/*/*/last.pt")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=DEADLINE_S)
     (sweep,) = sweeps.ids
-    assert process.returncode in (130, 143), err
+    assert process.returncode == 128 + number, err
     assert f"3 not finished: the same command with resume={sweep} goes on with them" in out
     stopped = sweeps.runs()
     assert {run.info.status for run in stopped} == {"KILLED"}
     assert all("after epoch" in run.data.tags["reason"] for run in stopped)
     assert [run.info.status for run in sweeps.runs("sweep")] == ["KILLED"]
 
-    process = sweeps.start(*overrides, "resume=last")
-    out, err = finished(process)
+    with sweeps.start(*overrides, "resume=last") as process:
+        out, err = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, err) == (0, "")
     assert f"3 cells: {len(stopped)} to continue" in out
     runs = sweeps.runs()
@@ -146,11 +157,11 @@ def test_one_signal_lets_the_epoch_end_and_the_same_command_finishes_the_rest(sw
 
 @pytest.mark.parametrize("launcher", ["basic", "pool"])
 def test_two_signals_stop_at_once_and_nothing_stays_running(sweeps, launcher):
-    process = sweeps.start(f"hydra/launcher={launcher}", "seed=0,1,2", "epochs=100000")
-    sweeps.wait_for("sweeps/*/*/last.pt")
-    os.kill(process.pid, signal.SIGINT)
-    os.kill(process.pid, signal.SIGTERM)
-    finished(process)
+    with sweeps.start(f"hydra/launcher={launcher}", "seed=0,1,2", "epochs=100000") as process:
+        sweeps.wait_for("sweeps/*/*/last.pt")
+        process.send_signal(signal.SIGINT)
+        process.terminate()
+        process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
     assert {run.info.status for run in sweeps.runs()} == {"KILLED"}
     assert {run.info.status for run in sweeps.runs("sweep")} == {"KILLED"}
@@ -187,11 +198,12 @@ def test_reuse_takes_what_other_sweeps_have_finished(sweeps, capsys):
 
 
 def test_a_dry_run_tells_what_would_be_done_and_does_nothing(sweeps, capsys):
-    sweeps.dry_run("seed=0,1", "epochs=1")
+    new = Sweeps(sweeps.outputs / "new")
+    new.dry_run("seed=0,1", "epochs=1")
     assert "2 cells: 2 to run" in (shown := capsys.readouterr().out)
     assert "unknown: no past epochs to go by" in shown
-    assert not sweeps.outputs.exists()
-    sweeps.run("seed=0,1", "epochs=1")
+    assert not new.outputs.exists()
+    sweeps.run("seed=0,1", "epochs=1", work=record)
     before = sweeps.files()
     capsys.readouterr()
     sweeps.dry_run("seed=0,1,2", "epochs=1", "resume=last")
@@ -204,7 +216,7 @@ def test_a_dry_run_tells_what_would_be_done_and_does_nothing(sweeps, capsys):
 
 def test_what_a_launcher_that_gives_up_has_run_is_kept_and_reported(sweeps, capsys):
     def launch(jobs):
-        sweeps._launch(jobs[:1])
+        sweeps.work_on(jobs[:1], untrained)
         raise RuntimeError("a worker died")
 
     with hydra_at():
@@ -220,8 +232,11 @@ def test_what_a_launcher_that_gives_up_has_run_is_kept_and_reported(sweeps, caps
 
 
 def test_a_failed_cell_is_retried_as_often_as_asked_and_again_when_resumed(sweeps, capsys):
+    def work(cell, folder, progress):
+        (record if cell.config.optimizer.arguments()["lr"] > 1 else untrained)(cell, folder, progress)
+
     settings = ("optimizer.lr=0.1,1e30", "epochs=2")
-    assert sweeps.run(*settings, "retries=2") == 1
+    assert sweeps.run(*settings, "retries=2", work=work) == 1
     assert [text[:41] for text in sweeps.progress.failures] == ["NonFiniteLossError: the training loss bec"] * 3
     runs = {run.info.run_name: run for run in sweeps.runs()}
     assert {name: run.info.status for name, run in runs.items()} == {
@@ -230,33 +245,36 @@ def test_a_failed_cell_is_retried_as_often_as_asked_and_again_when_resumed(sweep
     }
     assert "1 failed: the same command with resume=" in capsys.readouterr().out
     assert [run.info.status for run in sweeps.runs("sweep")] == ["FAILED"]
-    assert sweeps.run(*settings, "resume=last") == 1
+    assert sweeps.run(*settings, "resume=last", work=work) == 1
     assert "2 cells: 1 finished, 1 to retry" in capsys.readouterr().out
     assert len(sweeps.runs()) == 2
 
 
-@pytest.mark.parametrize("launcher", ["pool", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.soak)])
 def test_on_failure_stop_starts_no_further_cell(sweeps, launcher):
-    process = sweeps.start(
-        f"hydra/launcher={launcher}", "optimizer.lr=1e30,0.1", "seed=range(8)", "epochs=1", "on_failure=stop"
-    )
-    out, err = finished(process)
+    """Launchers that know nothing of it start a job for each, which looks whether one has failed. The pool knows."""
+    settings = ("optimizer.lr=1e30,0.1", "seed=range(8)", "epochs=1", "on_failure=stop")
+    with sweeps.start(f"hydra/launcher={launcher}", *settings) as process:
+        out, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1, err
     assert len(sweeps.runs()) < 16
     assert "not finished" in out
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_hydras_own_launchers_run_the_same_sweep_and_resume_it(sweeps, launcher):
+    """In `tests`: basic resumes above, and joblib runs one in `test_determinism.py`; what resumes is the sweeper."""
     for seeds, resume in (("0,1", ()), ("0,1,2", ("resume=last",))):
-        process = sweeps.start(f"hydra/launcher={launcher}", f"seed={seeds}", "epochs=2", *resume)
-        out, err = finished(process)
+        with sweeps.start(f"hydra/launcher={launcher}", f"seed={seeds}", "epochs=2", *resume) as process:
+            out, err = process.communicate(timeout=DEADLINE_S)
         assert (process.returncode, err) == (0, "")
     assert "3 cells: 2 finished, 1 to run" in out
     assert [sweeps.steps(run) for run in sweeps.runs()] == [[1, 2]] * 3
 
 
-def test_a_resume_of_nothing_is_refused(sweeps):
+def test_a_resume_of_nothing_is_refused_and_leaves_nothing(tmp_path):
+    sweeps = Sweeps(tmp_path / "outputs")
     with pytest.raises(
         ConfigError, match=f"resume = 'last': there is no such sweep in {sweeps.outputs}/sweeps; there are none"
     ):
@@ -273,14 +291,13 @@ def test_a_resume_with_none_of_the_cells_names_the_command_that_it_should_be(swe
 
 
 def test_a_sweep_that_is_running_cannot_be_resumed(sweeps):
-    process = sweeps.start("seed=0,1", "epochs=100000")
-    sweeps.wait_for("sweeps/*/*/last.pt")
-    try:
-        with pytest.raises(ConfigError, match=f"resume = '{sweeps.ids[0]}': another process is running this sweep"):
-            sweeps.run("seed=0,1", "epochs=100000", "resume=last")
-    finally:
-        process.kill()
-        process.communicate()
+    with sweeps.start("hydra/launcher=basic", "seed=0,1", "epochs=100000") as process:
+        sweeps.wait_for("sweeps/*/*/last.pt")
+        try:
+            with pytest.raises(ConfigError, match=f"resume = '{sweeps.ids[0]}': another process is running this sweep"):
+                sweeps.run("seed=0,1", "epochs=100000", "resume=last")
+        finally:
+            process.kill()
 
 
 def change_code(plan):

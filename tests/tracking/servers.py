@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 DEADLINE_S = 120
 
@@ -94,7 +96,10 @@ def serving(folder, database=None, artifacts=None, **environment):
 
 
 class Postgres:
-    """A PostgreSQL of its own, in `folder`."""
+    """A PostgreSQL of its own.
+
+    Its folder is none of pytest's: these are closed to other users, and it is another where the tests run as root.
+    """
 
     PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -111,14 +116,13 @@ class Postgres:
             return "PostgreSQL does not run as root, and there is no runuser"
         return None
 
-    def __init__(self, folder):
-        self.folder, self.port = folder, free_port()
+    def __init__(self):
+        self.place = TemporaryDirectory()
+        self.folder, self.port = Path(self.place.name), free_port()
         self.uri = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
         if os.getuid() == 0:
-            shutil.chown(folder, "postgres")
-            for parent in folder.parents[:2]:  # pytest's, through which it lets nobody else
-                parent.chmod(0o755)
-        self._run("initdb", "-D", folder / "data", "-U", "tester", "--auth=trust", "--no-sync")
+            shutil.chown(self.folder, "postgres")
+        self._run("initdb", "-D", self.folder / "data", "-U", "tester", "--auth=trust", "--no-sync")
 
     def start(self):
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
@@ -126,6 +130,10 @@ class Postgres:
 
     def stop(self):
         self._run("pg_ctl", "-D", self.folder / "data", "-w", "-m", "immediate", "stop")
+
+    def remove(self):
+        self.stop()
+        self.place.cleanup()
 
     def _run(self, program, *arguments):
         before = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
@@ -139,28 +147,29 @@ class Postgres:
 
 
 class Breaking:
-    """A way to a server on which one request is lost, or its answer.
+    """A way to a server on which requests are lost, or their answers.
 
     Attributes:
-        countdown: requests until then; None for never.
+        loses: asked of every message whether it is lost; at first, none is.
         answer_lost: whether the server gets the request and acts on it; who asked cannot know.
-        lost_path: of the request that was.
-        num_requests: so far.
+        lost: the messages that were, and
+        passed: those that were not, in the order in which they came.
     """
 
     def __init__(self, port):
-        self.countdown, self.answer_lost, self.num_requests = None, False, 0
-        self.lost_path = ""
+        self.loses, self.answer_lost = lambda message: False, False
+        self.lost, self.passed = [], []
         way = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or else every answer waits 40 ms for the head of it to be acknowledged
 
             def handle_any(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                lost = way.next_is_lost()
-                if lost:
-                    way.lost_path = self.path
+                message = Message(self.command, self.path, body)
+                lost = way.loses(message)
+                (way.lost if lost else way.passed).append(message)
                 if lost and not way.answer_lost:
                     return self.hang_up()
                 with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
@@ -189,16 +198,18 @@ class Breaking:
         self.uri = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def next_is_lost(self):
-        self.num_requests += 1
-        if self.countdown is None:
-            return False
-        self.countdown -= 1
-        return self.countdown == 0
-
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+@dataclass(frozen=True)
+class Message:
+    """A request: the same again is equal."""
+
+    method: str
+    path: str
+    body: bytes
 
 
 class ObjectStore:

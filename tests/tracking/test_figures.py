@@ -4,21 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from src.fit.epoch import Epoch
 from src.fit.evaluate import evaluate
 from src.tracking import figures
 from src.tracking.figures.frame import legible
 from src.tracking.figures.mosaic import Mosaic
+from tests.support.evaluations import epochs, evaluated, images_of
 
 TWENTY_RIGHT = "test accuracy 100% (95% interval 84% to 100%) on 20 images"
-
-
-def evaluated(num_classes=10, num_images=100, strength=2.0, seed=0):
-    """A network that is often right, on images of all classes in turn."""
-    labels = torch.arange(num_images) % num_classes
-    logits = torch.randn(num_images, num_classes, generator=torch.Generator().manual_seed(seed))
-    logits[torch.arange(num_images), labels] += strength
-    return evaluate(logits, labels)
 
 
 def twenty_right():
@@ -29,10 +21,6 @@ def named(num_classes):
     return [f"class {k}" for k in range(num_classes)]
 
 
-def images_of(num_images, size=8, channels=1):
-    return torch.randint(0, 256, (num_images, channels, size, size), dtype=torch.uint8)
-
-
 def written(figure):
     """All text of the figure outside its axes."""
     return "\n".join(text.get_text() for text in figure.texts)
@@ -41,10 +29,6 @@ def written(figure):
 def legend(figure):
     shown = figure.axes[0].get_legend()
     return shown.get_title().get_text(), [text.get_text() for text in shown.get_texts()]
-
-
-def epochs(count):
-    return [Epoch(n, 1.0 / n, 0.5, 0.0, 0.9, 0.7 + n / 1000, 0.1, 1.0, n) for n in range(1, count + 1)]
 
 
 def test_the_curves_show_training_cost_and_validation_accuracy_with_both_axes_labelled():

@@ -1,10 +1,6 @@
-"""Many writers at once on a store that does not exist yet: real processes, a real file, a real server.
-
-`NUM_WRITERS=16 ROUNDS=20 pytest tests/tracking/test_many.py` is the long way.
-"""
+"""Many writers at once on a store that does not exist yet: real processes, a real file, a real server."""
 
 import multiprocessing
-import os
 import sqlite3
 from contextlib import closing
 
@@ -13,22 +9,20 @@ import pytest
 from src.tracking.journal import Journal
 from src.tracking.store import open_store, store_at
 from tests.conftest import config_of
-from tests.tracking.servers import serving
+from tests.support.soak import depth
 from tests.tracking.writers import write_one
 
-NUM_WRITERS, ROUNDS = int(os.environ.get("NUM_WRITERS", "8")), int(os.environ.get("ROUNDS", "2"))
+GROUP = "server"
+NUM_WRITERS, NUM_ROUNDS = depth(8, 16), depth(1, 2)
 
 
-@pytest.fixture(scope="module", params=["file", "server"])
-def uri(request, tmp_path_factory):
-    if request.param == "file":
-        yield None
-        return
-    with serving(tmp_path_factory.mktemp("server")) as server:
-        yield server.uri
+@pytest.fixture(params=["file", "server"])
+def uri(request):
+    return None if request.param == "file" else request.getfixturevalue("server").uri
 
 
-@pytest.mark.parametrize("number", range(ROUNDS))
+@pytest.mark.deep
+@pytest.mark.parametrize("number", range(NUM_ROUNDS))
 def test_of_writers_that_start_at_once_every_one_leaves_its_whole_run(uri, tmp_path, number):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.tracking.writers"])

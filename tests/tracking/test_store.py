@@ -2,8 +2,6 @@
 
 import re
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 
 import pytest
@@ -13,87 +11,65 @@ from src.file_system import network_file_system
 from src.problems import ConfigError
 from src.tracking.store import StoreError, open_store, settle
 from src.tracking.sync import reach
-from tests.conftest import ROOT, config_of
+from tests.conftest import config_of
 from tests.shared_folder import mounts
 
-OPEN_AND_LOG = """
-import sys
-from tests.conftest import config_of
-from src.tracking.store import open_store
-sys.stdin.readline()  # all start at once
-store = open_store(config_of(f"outputs_dir={sys.argv[1]}"))
-run = store.client.create_run(store.experiment_id)
-store.client.log_metric(run.info.run_id, "m", 1.0)
-store.client.set_terminated(run.info.run_id)
-"""
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    return tmp_path_factory.mktemp("outputs")
 
 
-@pytest.fixture
-def store(tmp_path):
-    return open_store(config_of(f"outputs_dir={tmp_path}"))
+@pytest.fixture(scope="module")
+def store(outputs):
+    """One for all: it takes a second to make."""
+    return open_store(config_of(f"outputs_dir={outputs}"))
 
 
-def test_everything_of_the_embedded_store_is_under_outputs_dir(store, tmp_path):
-    assert store.uri == f"sqlite:///{tmp_path}/mlflow.db"
+def test_everything_of_the_embedded_store_is_under_outputs_dir(store, outputs):
+    assert store.uri == f"sqlite:///{outputs}/mlflow.db"
     run = store.client.create_run(store.experiment_id)
-    assert run.info.artifact_uri.startswith((tmp_path / "artifacts").as_uri())
+    assert run.info.artifact_uri.startswith((outputs / "artifacts").as_uri())
 
 
-def test_readers_do_not_block_the_writer(store, tmp_path):
-    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+def test_readers_do_not_block_the_writer(store, outputs):
+    with sqlite3.connect(outputs / "mlflow.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
 
 
-def test_a_copy_of_a_settled_store_has_everything(store, tmp_path):
+def test_a_copy_of_a_settled_store_has_everything(store, outputs, tmp_path):
     run = store.client.create_run(store.experiment_id)
     settle(store)
     copy = tmp_path / "copy.db"
-    copy.write_bytes((tmp_path / "mlflow.db").read_bytes())
+    copy.write_bytes((outputs / "mlflow.db").read_bytes())
     assert MlflowClient(f"sqlite:///{copy}").get_run(run.info.run_id).info.run_id == run.info.run_id
 
 
-def test_a_store_that_is_being_read_is_settled_later(store, tmp_path):
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as reader:
+def test_a_store_that_is_being_read_is_settled_later(store, outputs):
+    with closing(sqlite3.connect(outputs / "mlflow.db")) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM runs").fetchall()
         store.client.create_run(store.experiment_id)
         settle(store)  # and does not wait for good, nor fail
     settle(store)
-    assert not (tmp_path / "mlflow.db-wal").stat().st_size
+    assert not (outputs / "mlflow.db-wal").stat().st_size
 
 
-def test_a_second_opening_finds_the_same_experiment(store, tmp_path):
-    assert open_store(config_of(f"outputs_dir={tmp_path}")) == store
+def test_a_second_opening_finds_the_same_experiment(store, outputs):
+    assert open_store(config_of(f"outputs_dir={outputs}")) == store
 
 
-def test_the_experiment_is_named_by_the_config(tmp_path):
-    store = open_store(config_of(f"outputs_dir={tmp_path}", "tracking.experiment=mine"))
-    assert store.client.get_experiment(store.experiment_id).name == "mine"
+def test_the_experiment_is_named_by_the_config(store, outputs):
+    mine = open_store(config_of(f"outputs_dir={outputs}", "tracking.experiment=mine"))
+    assert mine.client.get_experiment(mine.experiment_id).name == "mine"
+    assert mine.experiment_id != store.experiment_id
 
 
 def test_what_a_killed_creator_left_does_no_harm(tmp_path):
     (tmp_path / ".mlflow.db.creating").write_bytes(b"half a database")
     store = open_store(config_of(f"outputs_dir={tmp_path}"))
     assert store.client.get_experiment(store.experiment_id).name == "image-classification"
-
-
-def test_processes_that_start_at_once_share_one_new_store(tmp_path):
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPEN_AND_LOG, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, text=True
-        )
-        for _ in range(6)
-    ]
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        process.stdin.close()
-        assert process.wait(timeout=120) == 0
-    store = open_store(config_of(f"outputs_dir={tmp_path}"))
-    runs = store.client.search_runs([store.experiment_id])
-    assert [(run.info.status, run.data.metrics) for run in runs] == [("FINISHED", {"m": 1.0})] * 6
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "sshfs"])

@@ -1,8 +1,9 @@
-"""How much memory reading images takes, in a process of its own: `python -m tests.fuzz.peak KIND PATH SETTINGS`.
+"""How much memory reading images takes, in a process of its own: `python -m tests.support.peak KIND PATH SETTINGS`.
 
 Prints what the set says at last, and the most that the process held beyond what it held before, in MB.
 """
 
+import ctypes
 import json
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def main(kind, path, settings):
     made = {"zip": image_zip, "folder": image_folder}[kind]
     with TemporaryDirectory() as warm:
         read(image_folder(write_folder(Path(warm), two_classes())))  # imports, Pillow's plugins
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed and kept would be used again, and not be seen
     CLEAR.write_text("5")  # forgets the most that was held
     before = resident_mb("VmRSS")
     said = read(made(Path(path), **settings))
