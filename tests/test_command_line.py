@@ -67,14 +67,10 @@ def test_a_mistake_in_one_arm_stops_the_sweep_before_anything_is_written(command
     assert not outputs.exists()
 
 
-def test_missing_data_exits_with_2_and_writes_nothing(command_line, tmp_path):
-    done = command_line(
-        "dataset=fashion_mnist",
-        f"data_dir={tmp_path}/data",
-        f"outputs_dir={tmp_path}/outputs",
-        https_proxy="",
-        http_proxy="",
-    )
+def test_missing_data_exits_with_2_and_writes_nothing(command_line, tmp_path, monkeypatch):
+    for name in ("https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "")
+    done = command_line("dataset=fashion_mnist", f"data_dir={tmp_path}/data", f"outputs_dir={tmp_path}/outputs")
     if done.returncode == 0:
         pytest.skip("there is a network: the data set was downloaded")
     assert done.returncode == 2

@@ -16,7 +16,8 @@ from src.compose import CONF, Composer, hydra_at
 from src.config import GROUPS, Config
 from src.overrides import OWNED_BY_HYDRA, Asked, parse
 from src.problems import ConfigError
-from tests.conftest import choices
+from tests.conftest import choices, one_composer
+from tests.support.soak import depth
 
 CHOICES = {group: choices(group) for group in (*GROUPS, "experiment")}
 
@@ -105,18 +106,14 @@ any_value = st.builds(
 arm = st.lists(st.one_of(choice, choice, any_value, st.sampled_from(ODD)), max_size=6)
 
 
-@pytest.fixture(scope="module")
-def one_composer():
-    return Composer()
-
-
 @pytest.fixture
-def composer(one_composer, hydra_conf):
-    """One for all tests: what it remembers of earlier ones must not show."""
-    return one_composer
+def composer(hydra_conf):
+    """One for all tests, also of other modules: what it remembers of earlier ones must not show."""
+    return one_composer()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.deep
+@settings(max_examples=depth(10, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arm)
 def test_a_configuration_is_what_hydra_makes_of_it(composer, overrides):
     assert_same(composer, overrides)

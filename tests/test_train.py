@@ -322,7 +322,7 @@ def test_a_fold_of_an_archive_runs_from_an_experiment_without_edits(command_line
         "epochs=1",
         "dataset.image_size=16",
     )
-    done = command_line("-m", *overrides, f"outputs_dir={tmp_path}", DATA_DIR=str(archive.parent))
+    done = command_line("-m", *overrides, f"outputs_dir={tmp_path}")
     assert (done.returncode, done.stderr) == (0, "")
     assert set(Sweep(done, tmp_path).cells) == {"dataset.fold=0", "dataset.fold=1"}
 

@@ -59,9 +59,6 @@ STATEFUL = {
 }
 """What training keeps in mind, or draws for, or which says when it is over, by what varies it."""
 
-NETWORK_WITH_BUFFERS = "model=resnet18"
-"""What no row of the combinations has: the running statistics of batch norms inside a network."""
-
 Row = tuple[int, ...]
 
 
@@ -94,7 +91,7 @@ def cases() -> list:
         values = [values[level] for values, level in zip(STATEFUL.values(), row, strict=True)]
         return " ".join(filter(None, [*values, f"activation={next(activations)}"]))
 
-    few = [*map(text, covering(1)), f"{NETWORK_WITH_BUFFERS} {HEAVY[NETWORK_WITH_BUFFERS]}"]
+    few = [*map(text, covering(1))]
     if not DEPTH:
         return few
     rows = covering(2) + [random_row(random.Random()) for _ in range(depth(0, 10))]

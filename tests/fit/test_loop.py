@@ -1,5 +1,6 @@
 import copy
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -112,9 +113,12 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_rate(l2):
         list(training("optimizer.lr=1e30", f"l2={l2}").epochs())
 
 
-def test_a_compiled_network_trains_the_same():
-    if not torch.compiler.is_compiling() and not compiles():
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.soak)])
+def test_a_compiled_network_trains_the_same(monkeypatch, backend):
+    """What is taken from the network is in both; `inductor` has it translated by a C++ compiler, for half a minute."""
+    if backend == "inductor" and not compiles():
         pytest.skip("there is no compiler for torch.compile here")
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     settings = ("epochs=1", "dataset.image_size=8")
     (plain,), (compiled,) = (list(training(*settings, f"compile={switch}").epochs()) for switch in (False, True))
     assert compiled.val_loss == pytest.approx(plain.val_loss, rel=1e-3)

@@ -93,20 +93,14 @@ def test_an_error_of_rank_0_stays_what_it_is():
         train_until(fail)
 
 
-def test_nothing_is_told_where_there_is_nothing_left_to_train():
-    with hydra_at():
-        cell = composed(TINY)
-    with together(cell.config, cell.raw) as world:
-        assert world.size == 2
-
-
-def test_threads_are_shared_out_and_given_back():
+def test_where_nothing_is_left_to_train_nothing_is_told_and_threads_are_shared_out_and_given_back():
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
         with hydra_at():
             cell = composed(TINY)
-        with together(cell.config, cell.raw):
+        with together(cell.config, cell.raw) as world:
+            assert world.size == 2
             assert torch.get_num_threads() == 2
         assert torch.get_num_threads() == 4
     finally:

@@ -77,7 +77,7 @@ def test_a_sweep_killed_at_random_moments_ends_as_if_it_never_was(tmp_path):
         pass
     duration_s = time.monotonic() - began_s
     rng, outputs = np.random.default_rng(0), tmp_path / "killed"
-    for number in range(depth(2, 12)):
+    for number in range(depth(2, 8)):
         # a start takes some seconds: the first two get no further, most of the others get something done
         patience_s = duration_s * (rng.uniform(0.2, 1.2) if number > 1 else 0.2 + 0.3 * number)
         with begun(outputs, *LONG_SWEEP, cold=True) as process:

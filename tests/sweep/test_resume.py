@@ -52,6 +52,7 @@ def untrained(cell, folder, progress):
     tags = {"kind": "cell", "cell": cell.id, "sweep": cell.sweep.id}
     journal.begin(cell.name, tags, cell.config.tracking, nested=True)
     journal.params({"num_parameters": 1})
+    journal.metrics([(key, 0.5, 1, 1) for key in ("train/loss", "val/accuracy", "time/epoch_s")])
     journal.metrics([(key, 0.5, 1, 0) for key in ("best/epoch", "best/val_loss", *ACCURACIES)])
     journal.end("FINISHED")
     Result(cell.id, cell.name, "finished").save(folder)
@@ -89,6 +90,7 @@ class Sweeps:
         deadline = time.monotonic() + DEADLINE_S
         while not (found := sorted(self.outputs.glob(pattern))):
             assert time.monotonic() < deadline, f"no {pattern}"
+            time.sleep(0.01)
         return found
 
     def files(self):
