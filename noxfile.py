@@ -10,8 +10,8 @@ nox.options.sessions = ["lint", "types", "tests", "soak"]
 WORKERS = min(12, (os.cpu_count() or 1) + 2)
 """More than cores: much of what is tested waits, for a scheduler's queue, a server, a process that is to end."""
 
-SIDE_BY_SIDE = ("-n", str(WORKERS), "--dist", "loadgroup", "--no-loadscope-reorder")
-"""What pytest-xdist takes; groups of tests begin in the order in which they were collected."""
+SIDE_BY_SIDE = ("-n", str(WORKERS), "--no-loadscope-reorder")
+"""What pytest-xdist takes; groups of tests (tests/conftest.py) begin in the order in which they were collected."""
 
 
 @nox.session
@@ -37,9 +37,10 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    session.install("ruff>=0.15")
+    session.install("ruff>=0.15", "import-linter>=2.1")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", env={"PYTHONPATH": "src"})
 
 
 @nox.session

@@ -1,9 +1,10 @@
-"""A Hydra-orchestrated sweep framework for image classification in PyTorch."""
+"""A checkout, of which `python -m src.train` runs what stands here, installed or not."""
 
+import os
 import sys
 from pathlib import Path
 
-# Hydra finds sweepers and launchers only in a package named hydra_plugins; ours lives in src/plugins/.
-PLUGINS = str(Path(__file__).parent / "plugins")
-if PLUGINS not in sys.path:
-    sys.path.append(PLUGINS)
+HERE = str(Path(__file__).parent)
+sys.path.insert(0, HERE)
+# the processes that this one starts find the package too
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [HERE, os.environ.get("PYTHONPATH")]))

@@ -1,6 +1,7 @@
 """What tests share: the choices found in conf/, configurations made of them, and the command line as users run it."""
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -12,10 +13,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers of pytest-xdist would f
 
 import pytest
 import torch
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-from src.compose import CONF, Composer, hydra_at
-from src.config import Config
-from src.dataset import Dataset
+from image_sweeps.config.composition import CONF, Composer, hydra_at
+from image_sweeps.config.schema import Config
+from image_sweeps.dataset import Dataset
 from tests.support import warm
 
 ROOT = CONF.parent
@@ -51,18 +54,25 @@ FOLDERS = ("engines", "tracking", "sweep", "faults", "search", "fuzz", "fit")
 """Those that take longest first: what comes last should not leave one worker at work and the others idle."""
 
 
-def group_of(item: pytest.Item) -> str:
-    """The tests that one worker of pytest-xdist takes together: of a module, which share its fixtures.
+class ByGroup(LoadScopeScheduling):
+    """Lets one worker of pytest-xdist take the tests of a module together, which share its fixtures.
 
-    A module, or a folder, whose `GROUP` says so is together with others of the same name: they share a cluster.
+    Modules that say `GROUP = "name"` are together with others of the same name: they share a cluster, or a server.
+    `--dist loadgroup` would do that, and does nothing with pytest 9.2 (pytest-xdist 3.8, issue 1386).
     """
-    module = item.getparent(pytest.Module)
-    assert module is not None
-    return str(getattr(module.obj, "GROUP", module.nodeid))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid.partition("::")[0])
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    item.add_marker(pytest.mark.xdist_group(group_of(item)))
+@cache
+def group_of(module: str) -> str:
+    said = re.search(r'^GROUP = "(\w+)"$', (ROOT / module).read_text(), re.MULTILINE)
+    return said[1] if said else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return ByGroup(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

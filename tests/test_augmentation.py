@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as theirs
 
-from src.augmentation import Augmentation
+from image_sweeps.augmentation import Augmentation
 from tests.conftest import choices, config_of
 
 

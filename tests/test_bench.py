@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.dataset import Shape
-from src.model import build
+from image_sweeps.dataset import Shape
+from image_sweeps.model import build
 from tests.bench import overhead
 from tests.bench.notebook import network
 from tests.conftest import config_of

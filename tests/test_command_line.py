@@ -6,7 +6,7 @@ import sys
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from src.command_line import checked_arguments
+from image_sweeps.command_line import checked_arguments
 from tests.conftest import ROOT, choices
 
 
@@ -14,8 +14,8 @@ from tests.conftest import ROOT, choices
 def test_questions_are_answered_without_torch_or_mlflow(question):
     code = (
         "import sys, runpy\n"
-        f"sys.argv = ['src.train', *{question!r}]\n"
-        "try: runpy.run_module('src.train', run_name='__main__', alter_sys=True)\n"
+        f"sys.argv = ['image_sweeps.train', *{question!r}]\n"
+        "try: runpy.run_module('image_sweeps.train', run_name='__main__', alter_sys=True)\n"
         "finally: print('HEAVY', sorted({'torch', 'mlflow', 'sklearn', 'torchvision'} & set(sys.modules)))\n"
     )
     if "-m" in question:
@@ -27,7 +27,7 @@ def test_questions_are_answered_without_torch_or_mlflow(question):
 def test_what_runs_a_sweep_is_imported_without_torchs_compiler_or_an_extra():
     """It takes seconds to import, and torch imports it for many a decorator."""
     code = (
-        "import sys, src.train, src.sweep.run, src.sweep.pool, src.report\n"
+        "import sys, image_sweeps.train, image_sweeps.sweep.run, image_sweeps.launch.pool, image_sweeps.report.write\n"
         "print('HEAVY', sorted({'torch._dynamo', 'optuna', 'ray', 'matplotlib.pyplot'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

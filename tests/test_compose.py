@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from src.bases import Bases, explained
-from src.compose import CONF, Composer, hydra_at
-from src.config import GROUPS, Config
-from src.overrides import OWNED_BY_HYDRA, Asked, parse
-from src.problems import ConfigError
+from image_sweeps.config.composition import CONF, Composer, hydra_at
+from image_sweeps.config.composition_cache import CompositionCache, explained
+from image_sweeps.config.overrides import OWNED_BY_HYDRA, ParsedOverride, parse
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.config.schema import GROUPS, Config
 from tests.conftest import choices, one_composer
 from tests.support.soak import depth
 
@@ -160,8 +160,8 @@ def test_a_file_that_two_choices_name_together_counts(conf):
 
 
 def test_choices_that_fill_only_their_own_group_are_composed_one_by_one(hydra_conf):
-    bases, made = Bases("config"), set()
-    norms, activations = ([Asked.of(f"{g}={c}") for c in choices(g)] for g in ("norm", "activation"))
+    bases, made = CompositionCache("config"), set()
+    norms, activations = ([ParsedOverride.parse(f"{g}={c}") for c in choices(g)] for g in ("norm", "activation"))
     for chosen in itertools.product(norms, activations):
         trunk, leaves = bases.apart(chosen)
         made |= {trunk, *leaves.values()}

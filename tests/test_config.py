@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from src.compose import hydra_at
-from src.config import GROUPS, Config, for_other_machines
-from src.problems import ConfigError
-from src.sweep.plan import plan
+from image_sweeps.config.composition import hydra_at
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.config.schema import GROUPS, Config, for_other_machines
+from image_sweeps.sweep.plan import plan
 from tests.conftest import choices, config_of
 from tests.dataset.archives import two_classes, write_folder, write_zip
 
@@ -67,9 +67,9 @@ def test_images_without_a_path_are_asked_for_one(choice):
         ("~model", "model: is missing; give it a value, as in model=..."),
         ("optimizer.lr=${nowhere}", "optimizer.lr: Interpolation key 'nowhere' not found"),
         (
-            "optimizer._target_=src.optimizer.torch.hub.load",
-            "optimizer._target_ = 'src.optimizer.torch.hub.load': must name a builder of src.optimizer, a function or "
-            "class",
+            "optimizer._target_=image_sweeps.optimizer.torch.hub.load",
+            "optimizer._target_ = 'image_sweeps.optimizer.torch.hub.load': must name a builder of "
+            "image_sweeps.optimizer, a function or class",
         ),
         ("lr", "lr: is not in Hydra's override grammar (key=value). missing EQUAL at '<EOF>'"),
         (
@@ -91,15 +91,28 @@ def test_a_mistake_is_named_with_key_value_and_what_is_accepted(override, proble
 @pytest.mark.parametrize(
     "target",
     [
-        *("optimizer=os.system", "optimizer=src.train.main", "optimizer=src.optimizer.nothing", "optimizer=3"),
-        *("dataset=src.dataset.load.load", "dataset=src.dataset.source.Dataset", "dataset=src.dataset"),
-        *("norm=src.norm.Norm", "norm=src.norm.Epsilon", "activation=src.activation.nn.ReLU"),
+        *(
+            "optimizer=os.system",
+            "optimizer=image_sweeps.train.main",
+            "optimizer=image_sweeps.optimizer.nothing",
+            "optimizer=3",
+        ),
+        *(
+            "dataset=image_sweeps.dataset.load.load",
+            "dataset=image_sweeps.dataset.source.Dataset",
+            "dataset=image_sweeps.dataset",
+        ),
+        *(
+            "norm=image_sweeps.norm.Norm",
+            "norm=image_sweeps.norm.Epsilon",
+            "activation=image_sweeps.activation.nn.ReLU",
+        ),
     ],
 )
 def test_only_builders_of_the_group_are_called(target):
     group, _, name = target.partition("=")
     found = problems(f"{group}._target_={name}")
-    assert f"{group}._target_ = {name!r}: must name a builder of src.{group}, a function or class" in found
+    assert f"{group}._target_ = {name!r}: must name a builder of image_sweeps.{group}, a function or class" in found
 
 
 def test_a_key_of_another_place_is_suggested():

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from filelock import Timeout
 
-from src.files import (
+from image_sweeps.system.files import (
     UNFINISHED,
     DiskError,
     disk_trouble,

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from src.interrupt import Interrupt
+from image_sweeps.system.interrupt import Interrupt
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,7 +8,8 @@ import pytest
 
 
 def _left(body, **more):
-    code = f"import atexit, sys\nfrom src import leaving\n\ndef main():\n{body}\n\nleaving.run(main)\n"
+    imports = "import atexit, sys\nfrom image_sweeps.system import process_exit"
+    code = f"{imports}\n\ndef main():\n{body}\n\nprocess_exit.run(main)\n"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **more)
 
 

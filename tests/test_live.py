@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from src import live, terminal
-from src.live import Lines, LiveTable, Row, clock, shortened
-from src.sweep.result import Result
+from image_sweeps.cell.result import Result
+from image_sweeps.launch import board as live
+from image_sweeps.launch.board import Lines, LiveTable, Row, clock, shortened
 from tests.conftest import ROOT
 
 FINISHED = Result("a", "model=cnn seed=1", "finished", val_accuracy=0.98611, test_accuracy=0.9778, seconds=3.14)
@@ -27,7 +27,7 @@ def screen(monkeypatch):
     """A terminal of 80 columns; gives what is printed on it."""
     console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None, highlight=False)
     monkeypatch.setattr(live, "CONSOLE", console)
-    monkeypatch.setattr(terminal, "CONSOLE", console)
+    monkeypatch.setattr("image_sweeps.system.console.CONSOLE", console)
     return console
 
 
@@ -155,7 +155,7 @@ def test_a_long_name_is_cut_in_the_middle(width, text):
 SCRIPT = """
 import os, signal
 from types import SimpleNamespace as N
-from src import live
+from image_sweeps.launch import board as live
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs are born without
 try:
     with live.board(2) as board:

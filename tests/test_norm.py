@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from src.norm import BatchNorm, GroupNorm, LayerNorm, NoNorm
+from image_sweeps.norm import BatchNorm, GroupNorm, LayerNorm, NoNorm
 
 
 def standardised(x, dims, eps=1e-5):

@@ -11,13 +11,14 @@ from shutil import rmtree
 
 import pytest
 
-from src import report
-from src.files import UNFINISHED
-from src.report import write_report
-from src.sweep.cell import identity
-from src.sweep.frozen import FrozenPlan
-from src.sweep.result import Result
-from src.tracking.records import find_store
+from image_sweeps.cell.cell import identity
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.saved_plan import SavedPlan
+from image_sweeps.report import __main__ as command
+from image_sweeps.report import write as report
+from image_sweeps.report.records import find_store
+from image_sweeps.report.write import write_report
+from image_sweeps.system.files import UNFINISHED
 from tests.conftest import ROOT, config_of
 from tests.summary.made import cell_of, maker, run_of, store_in, sweep_of
 
@@ -216,7 +217,7 @@ def test_a_finished_cell_whose_run_is_gone_is_said_to_be_lost(make):
 
 def test_a_cell_that_another_sweep_has_finished_counts(make, tmp_path):
     folder, store = make({"model": ["cnn", "mlp"]}, lambda v: 0.8 if v["model"] == "cnn" else "not run")
-    cell = next(cell for cell in FrozenPlan.load(folder).cells if cell.levels["model"] == "mlp")
+    cell = next(cell for cell in SavedPlan.load(folder).cells if cell.levels["model"] == "mlp")
     elsewhere = run_of(store, tmp_path, cell, 0.9, tags={"sweep": "another"})
     Result(cell.id, cell.name, "finished", run_id=elsewhere).save(folder / cell.id)
     summary = write_report(folder, store).summary
@@ -312,7 +313,7 @@ def test_the_command_of_a_cell_makes_this_cell(trained):
 
 def asked(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["report", *arguments])
-    report.main()
+    command.main()
 
 
 @pytest.mark.parametrize("name", ["last", "20260131-120000-00000000"])

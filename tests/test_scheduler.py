@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR
 
-from src.problems import ConfigError
+from image_sweeps.config.problems import ConfigError
 from tests.conftest import choices, config_of
 
 EPOCHS, STEPS = 6, 5

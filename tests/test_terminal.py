@@ -3,9 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
-from src import terminal
-from src.sweep.estimate import Estimate
-from src.sweep.plan import plan
+from image_sweeps.sweep.estimate import Estimate
+from image_sweeps.sweep.plan import plan
+from image_sweeps.sweep.terminal import show_dry_run
+from image_sweeps.system.console import planning
 
 UNKNOWN = Estimate(seconds=None, num_slots=1, num_past=0, num_unlike=1, may_stop=False)
 
@@ -14,12 +15,14 @@ UNKNOWN = Estimate(seconds=None, num_slots=1, num_past=0, num_unlike=1, may_stop
 def shown(monkeypatch):
     """What is shown, on a terminal or in a log, as text."""
 
-    def console(is_terminal=False):
+    def shown(is_terminal=False):
         page = io.StringIO()
-        monkeypatch.setattr(terminal, "CONSOLE", Console(file=page, force_terminal=is_terminal, width=160))
+        console = Console(file=page, force_terminal=is_terminal, width=160)
+        for module in ("image_sweeps.system.console", "image_sweeps.sweep.terminal"):
+            monkeypatch.setattr(f"{module}.CONSOLE", console)
         return page
 
-    return console
+    return shown
 
 
 def test_a_dry_run_lists_the_cells_and_what_becomes_of_them(shown, hydra_conf):
@@ -27,7 +30,7 @@ def test_a_dry_run_lists_the_cells_and_what_becomes_of_them(shown, hydra_conf):
     planned = plan(["model=cnn,cnn_batch", "norm=none,batch", "model.channels=[8,8],[8,16]"])
     finished = planned.cells[0].id
     states = {cell.id: "skip: finished" if cell.id == finished else "run" for cell in planned.cells}
-    terminal.show_dry_run(planned, states, UNKNOWN)
+    show_dry_run(planned, states, UNKNOWN)
     lines = [" ".join(line.split()) for line in page.getvalue().splitlines()]
     assert lines[0] == "dry run 4 cells: 1 skip: finished, 3 run"
     assert lines[1:5] == [
@@ -44,7 +47,7 @@ def test_a_dry_run_lists_the_cells_and_what_becomes_of_them(shown, hydra_conf):
 def test_of_a_long_grid_a_dry_run_shows_the_beginning(shown, hydra_conf):
     page = shown()
     planned = plan(["seed=range(1000)"])
-    terminal.show_dry_run(planned, {cell.id: "run" for cell in planned.cells}, UNKNOWN)
+    show_dry_run(planned, {cell.id: "run" for cell in planned.cells}, UNKNOWN)
     text = page.getvalue()
     assert "1,000 cells: 1,000 run" in text
     assert "17, 18, 19, and 980 more" in text
@@ -53,9 +56,9 @@ def test_of_a_long_grid_a_dry_run_shows_the_beginning(shown, hydra_conf):
 
 
 def test_planning_that_takes_its_time_shows_how_far_it_is(shown, monkeypatch):
-    monkeypatch.setattr(terminal, "PATIENCE_S", 0.0)
+    monkeypatch.setattr("image_sweeps.system.console.PATIENCE_S", 0.0)
     page = shown(is_terminal=True)
-    with terminal.planning(3) as arm_over:
+    with planning(3) as arm_over:
         arm_over()
         arm_over()
     assert "planning" in page.getvalue()
@@ -64,8 +67,8 @@ def test_planning_that_takes_its_time_shows_how_far_it_is(shown, monkeypatch):
 
 @pytest.mark.parametrize(("is_terminal", "patience_s"), [(True, 3600.0), (False, 0.0)])
 def test_planning_is_quiet_where_it_is_fast_or_nobody_looks(shown, monkeypatch, is_terminal, patience_s):
-    monkeypatch.setattr(terminal, "PATIENCE_S", patience_s)
+    monkeypatch.setattr("image_sweeps.system.console.PATIENCE_S", patience_s)
     page = shown(is_terminal)
-    with terminal.planning(1) as arm_over:
+    with planning(1) as arm_over:
         arm_over()
     assert page.getvalue() == ""

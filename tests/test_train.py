@@ -13,11 +13,11 @@ from mlflow import MlflowClient
 from pyarrow import csv, parquet
 from sklearn.metrics import accuracy_score
 
-from src.dataset import load
-from src.fit import checkpoint
-from src.fit.batches import Normalize, pixels
-from src.fit.loop import predict
-from src.model import build
+from image_sweeps.dataset import load
+from image_sweeps.fit import checkpoint
+from image_sweeps.fit.batches import Normalize, pixels
+from image_sweeps.fit.loop import predict
+from image_sweeps.model import build
 from tests.conftest import FASHION, choices, config_of
 from tests.dataset.archives import two_classes, write_zip
 
@@ -213,9 +213,9 @@ def test_the_tables_agree_with_the_metrics(sweep):
 
 def test_the_logged_config_is_resolved_and_runs_again(sweep):
     logged = yaml.safe_load(sweep.artifact(sweep.cells["model=cnn_batch"], "config.yaml").read_text())
-    assert logged["norm"] == {"_target_": "src.norm.BatchNorm", "eps": 1e-5, "momentum": 0.1}
+    assert logged["norm"] == {"_target_": "image_sweeps.norm.BatchNorm", "eps": 1e-5, "momentum": 0.1}
     assert "${" not in json.dumps(logged)
-    from src.config import Config
+    from image_sweeps.config.schema import Config
 
     assert Config.checked(logged).scientific() == config_of("model=cnn_batch", *TINY).scientific()
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from src.command_line import checked_arguments
-from src.dataset import load
-from src.fit import checkpoint
-from src.model.weights import WeightsError, read
+from image_sweeps.command_line import checked_arguments
+from image_sweeps.dataset import load
+from image_sweeps.fit import checkpoint
+from image_sweeps.model.weights import WeightsError, read
 from tests.conftest import ROOT, source_of
 from tests.support import warm
 
@@ -164,7 +164,9 @@ def test_nothing_below_src_loads_what_could_be_a_pickle():
         for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
             name, said = ast.unparse(call.func), {k.arg: ast.unparse(k.value) for k in call.keywords}
             assert name not in UNPICKLERS, path
-            assert name != "pickle.loads" or path.name == "bases.py", "which reads what its process has in memory"
+            assert name != "pickle.loads" or path.name == "composition_cache.py", (
+                "which reads what its process has in memory"
+            )
             if name in LOADERS or "weights_only" in said:
                 seen.add(name)
                 assert said.get("weights_only", "True") == "True", path

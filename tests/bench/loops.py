@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
 
-from src.compose import composed, hydra_at
-from src.dataset import ImageSet, load
-from src.fit.batches import Normalize, pixels
-from src.fit.loop import Training
-from src.model import build
+from image_sweeps.config.composition import composed, hydra_at
+from image_sweeps.dataset import ImageSet, load
+from image_sweeps.fit.batches import Normalize, pixels
+from image_sweeps.fit.loop import Training
+from image_sweeps.model import build
 
 Epoch = Callable[[], float]
 """Runs one epoch, and returns its seconds."""

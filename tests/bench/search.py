@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from src.sweep.statistics import Estimate, estimate
+from image_sweeps.report.statistics import Estimate, estimate
 from tests.conftest import ROOT
 
 CONSOLE = Console(width=160)

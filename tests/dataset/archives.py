@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.dataset import DataError
-from src.dataset.image_folder import ImageFolder
-from src.dataset.image_zip import ImageZip
+from image_sweeps.dataset import DataError
+from image_sweeps.dataset.image_folder import ImageFolder
+from image_sweeps.dataset.image_zip import ImageZip
 
 SETTINGS = {
     "image_size": 8,

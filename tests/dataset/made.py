@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from src.dataset import Dataset, Decoded, Index
+from image_sweeps.dataset import Dataset, Decoded, Index
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from src.dataset.cache import rows
+from image_sweeps.dataset.cache import rows
 from tests.dataset.made import made
 
 

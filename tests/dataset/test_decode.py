@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from src.dataset.decode import BadImageError, pixels
+from image_sweeps.dataset.decode import BadImageError, pixels
 from tests.dataset.archives import encoded, image_zip, noise
 
 GREY, COLOUR, ALPHA = noise(0, (8, 8)), noise(1), noise(2, (8, 8))

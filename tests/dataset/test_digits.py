@@ -3,7 +3,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from src.dataset import load
+from image_sweeps.dataset import load
 from tests.conftest import source_of
 
 

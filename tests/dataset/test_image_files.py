@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.dataset import DataError, Role, load
-from src.dataset.split import split
-from src.problems import ConfigError
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.dataset import DataError, Role, load
+from image_sweeps.dataset.split import split
 from tests.conftest import config_of, source_of
 from tests.dataset.archives import all_images, encoded, image_folder, image_zip, noise, of_files, two_classes, write_zip
 

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from src.dataset import DataError
+from image_sweeps.dataset import DataError
 from tests.dataset.archives import encoded, image_folder, image_zip, noise, two_classes, write_folder, write_zip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.dataset import DataError
+from image_sweeps.dataset import DataError
 from tests.conftest import ROOT
 from tests.dataset.archives import (
     all_images,

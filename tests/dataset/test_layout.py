@@ -2,8 +2,8 @@
 
 import pytest
 
-from src.dataset import DataError, Role
-from src.dataset.layout import File, arrange, printable, shown
+from image_sweeps.dataset import DataError, Role
+from image_sweeps.dataset.layout import File, arrange, printable, shown
 
 TRAIN, VAL, TEST, UNASSIGNED = Role.TRAIN, Role.VAL, Role.TEST, Role.UNASSIGNED
 

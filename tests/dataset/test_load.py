@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch.utils.data import SubsetRandomSampler
 
-from src.dataset import ImageSet, StreamedSet, load
-from src.fit.batches import batches, epoch_generator, epoch_order
+from image_sweeps.dataset import ImageSet, StreamedSet, load
+from image_sweeps.fit.batches import batches, epoch_generator, epoch_order
 from tests.dataset.archives import peak_mb
 from tests.dataset.made import made
 

@@ -11,8 +11,8 @@ import torch
 import torchvision
 from torchvision import transforms
 
-from src.dataset import DataError, load
-from src.dataset.cifar10 import CIFAR10
+from image_sweeps.dataset import DataError, load
+from image_sweeps.dataset.cifar10 import CIFAR10
 from tests.conftest import source_of
 
 MNISTS = ["mnist", "fashion_mnist"]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from src.dataset import DataError, Role
-from src.dataset.split import split
+from image_sweeps.dataset import DataError, Role
+from image_sweeps.dataset.split import split
 from tests.dataset.made import made
 
 LABELS = [0] * 50 + [1] * 30 + [2] * 20

@@ -20,18 +20,17 @@ import pytest
 pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 
 from hydra_plugins.ray_launcher import RayLauncher
-
-from src.problems import ConfigError
-from src.sweep.engines.ray.driver import Driver
-from src.sweep.engines.ray.engine import Connection, Ray, setup_of
-from src.sweep.engines.ray.messages import Ended, Noted, Start
-from src.sweep.remote import Remote
-from src.sweep.result import Result
+from image_sweeps.cell.result import Result
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.launch.ray.driver import Driver
+from image_sweeps.launch.ray.engine import Connection, Ray, setup_of
+from image_sweeps.launch.ray.messages import Ended, Noted, Start
+from image_sweeps.launch.remote import Remote
 from tests.conftest import config_of
 from tests.engines import works
-from tests.support.frozen_sweep import SILENT, Sweep
 from tests.support.ray_nodes import alive, below, until
 from tests.support.ray_options import on, options
+from tests.support.saved_sweep import SILENT, Sweep
 from tests.support.soak import DEPTH
 
 GROUP = "ray"
@@ -107,7 +106,7 @@ def test_a_cell_fails_alone_with_the_reason(faulty, seed, reason):
     result = outcomes[f"seed={seed}"]
     assert (result.status, result.reason) == ("failed", reason)
     assert reason in made.board.failures[f"seed={seed}"]
-    left = Result.of(made.folders[0].parent / result.cell)
+    left = Result.load(made.folders[0].parent / result.cell)
     assert (left.status, left.reason) == ("failed", reason)
 
 
@@ -143,7 +142,7 @@ def test_the_second_interrupt_stops_at_once_also_what_does_not_listen(outputs, c
     with pytest.raises(KeyboardInterrupt):
         run(connection, made)
     thread.join()
-    assert [Result.of(folder).reason for folder in made.folders] == ["interrupted at once"] * 2
+    assert [Result.load(folder).reason for folder in made.folders] == ["interrupted at once"] * 2
     pids = [pid for told in made.told("deaf") for pid in told["pids"]]
     assert len(pids) == 4
     until(lambda: not any(alive(pid) for pid in pids))

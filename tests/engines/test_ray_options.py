@@ -7,12 +7,12 @@ import pytest
 pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 
 from hydra_plugins.ray_launcher import RayLauncher
-
-from src.problems import ConfigError
-from src.sweep.engines.ray import cluster, node, sent
-from src.sweep.engines.ray.engine import Connection, setup_of
-from src.sweep.result import Result
-from tests.conftest import ROOT, config_of
+from image_sweeps.cell.result import Result
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.launch.ray import cluster, node, sent
+from image_sweeps.launch.ray.engine import Connection, setup_of
+from image_sweeps.system.home import PACKAGE
+from tests.conftest import config_of
 from tests.support.ray_options import options
 from tests.sweep import faults
 
@@ -46,7 +46,7 @@ def test_an_attempt_leaves_alone_what_has_ended_before_its_node_was_lost(tmp_pat
     for status in ("finished", "failed"):
         Result("id", "name", status, status).save(tmp_path)
         assert node.attempt(str(tmp_path), 1, False, pickle.dumps(faults.raise_error)) is False
-        assert Result.of(tmp_path).status == status
+        assert Result.load(tmp_path).status == status
         Result.remove(tmp_path)
 
 
@@ -87,8 +87,8 @@ def home(tmp_path):
     """What a node is asked for, all of which this machine has."""
     (tmp_path / "token").write_text("content")
     return {
-        "project": str(ROOT),
-        "digest": sent.digest(ROOT),
+        "project": str(PACKAGE.parent),
+        "digest": sent.digest(PACKAGE.parent),
         "folder": str(tmp_path),
         "outputs_dir": str(tmp_path),
         "token": "token",
@@ -104,7 +104,7 @@ def home(tmp_path):
         ({"content": "other"}, "does not see the sweep's outputs_dir, {}: it has to be on a disk that all nodes share"),
         ({"token": "other"}, "does not see the sweep's outputs_dir, {}: it has to be on a disk that all nodes share"),
         ({"project": "/nowhere"}, "has no copy of this project in /nowhere"),
-        ({"digest": "other"}, f"has other code than this machine in {ROOT}"),
+        ({"digest": "other"}, f"has other code than this machine in {PACKAGE.parent}"),
         ({"folder": "/nowhere"}, "has no folder /nowhere, where the sweep was started"),
         ({"versions": {"numpy": "0.1"}}, "has numpy "),
         ({"versions": {"nothing": "1"}}, "has no nothing; this machine has 1"),

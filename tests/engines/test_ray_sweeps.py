@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 
-from src.sweep.result import Result
+from image_sweeps.cell.result import Result
 from tests.support import recorded, warm
 from tests.support.empty_store import with_store
 from tests.support.held_cells import held
@@ -141,7 +141,7 @@ def test_a_second_ctrl_c_stops_all_at_once(tmp_path):
     assert code == 128 + signal.SIGINT
     assert "Traceback" not in err
     until(lambda: not marked(mark))
-    assert {Result.of(cell).reason for cell in cells} == {"interrupted at once"}
+    assert {Result.load(cell).reason for cell in cells} == {"interrupted at once"}
 
 
 @pytest.mark.soak

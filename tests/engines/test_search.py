@@ -2,9 +2,9 @@
 
 import pytest
 
-from src.search.record import SearchRecord
-from src.search.study import Memory
-from src.sweep.result import Result
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.search_record import SearchRecord
+from image_sweeps.search.study import TrialStore
 from tests.sweep.faults import until
 
 pytest.importorskip("optuna")
@@ -21,7 +21,7 @@ SEARCH = (
 
 def record_in(outputs):
     (folder,) = outputs.glob("sweeps/*")
-    return folder, SearchRecord.of(folder)
+    return folder, SearchRecord.load(folder)
 
 
 @pytest.mark.soak
@@ -43,8 +43,8 @@ def test_a_trial_tells_the_study_where_the_process_that_asked_is_dead(sweep, tmp
         process.communicate()
     folder, _ = record_in(tmp_path)
     cells = [path.parent for path in folder.glob("*/trial.json")]
-    until(lambda: all(Result.of(cell) is not None for cell in cells))
-    until(lambda: all(t.state.name == "COMPLETE" for t in Memory(folder, None, ["maximize"]).study.trials))
+    until(lambda: all(Result.load(cell) is not None for cell in cells))
+    until(lambda: all(t.state.name == "COMPLETE" for t in TrialStore(folder, None, ["maximize"]).study.trials))
     code, _, err = sweep.run(*search, "resume=last", "resume_anyway=true")
     assert code == 0, err
     assert [len(array) for array in sweep.arrays()] == [2, 1]

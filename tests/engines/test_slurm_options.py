@@ -7,12 +7,12 @@ import stat
 import pytest
 import yaml
 
-from src.compose import CONF
-from src.problems import ConfigError
-from src.sweep.engines.slurm import queue
-from src.sweep.engines.slurm.arrays import Array, arrays
-from src.sweep.engines.slurm.queue import Job
-from src.sweep.engines.slurm.reasons import reason
+from image_sweeps.config.composition import CONF
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.launch.slurm import queue
+from image_sweeps.launch.slurm.arrays import Array, arrays
+from image_sweeps.launch.slurm.queue import Job
+from image_sweeps.launch.slurm.reasons import reason
 from tests.support.slurm_options import DEFAULTS, options
 
 

@@ -6,17 +6,17 @@ import threading
 
 import pytest
 
-from src.compose import hydra_at
-from src.sweep.engines.slurm import queue
-from src.sweep.engines.slurm.arrays import arrays
-from src.sweep.engines.slurm.engine import Slurm
-from src.sweep.plan import plan
-from src.sweep.remote import Over, Remote, Running, Waiting
-from src.sweep.result import Result
+from image_sweeps.cell.result import Result
+from image_sweeps.config.composition import hydra_at
+from image_sweeps.launch.remote import Over, Remote, Running, Waiting
+from image_sweeps.launch.slurm import queue
+from image_sweeps.launch.slurm.arrays import arrays
+from image_sweeps.launch.slurm.engine import Slurm
+from image_sweeps.sweep.plan import plan
 from tests.engines.conftest import TINY
 from tests.engines.slurm.cluster import until
-from tests.support.frozen_sweep import SILENT
-from tests.support.frozen_sweep import Sweep as Frozen
+from tests.support.saved_sweep import SILENT
+from tests.support.saved_sweep import Sweep as Frozen
 from tests.support.slurm_options import options
 
 GROUP = "slurm"
@@ -46,7 +46,7 @@ def frozen(folder, *overrides):
     sweep = folder / "sweeps" / folder.name  # each test's own: SLURM remembers for minutes what was called alike
     folders = [sweep / cell.id for cell in cells]
     for cell, place in zip(cells, folders, strict=True):
-        cell.freeze(place)
+        cell.save(place)
     return folders
 
 
@@ -240,5 +240,5 @@ def test_the_second_interrupt_leaves_nothing_in_the_queue(found, tmp_path, monke
         Remote(sleeping(monkeypatch), lambda folder: SILENT, made.board, poll_s=0.1).run(made.folders)
     thread.join()
     until(lambda: found.queue() == [], "an empty queue")
-    reasons = [result.reason for folder in made.folders if (result := Result.of(folder))]
+    reasons = [result.reason for folder in made.folders if (result := Result.load(folder))]
     assert reasons == ["interrupted at once"] * 2

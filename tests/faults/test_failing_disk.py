@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from src.files import locked, write_text
+from image_sweeps.system.files import locked, write_text
 from tests.faults.system_calls import LOCK, on_x86, trace
 from tests.faults.writers import ONE_OF_EACH_KIND, WRITERS
 
@@ -70,7 +70,8 @@ def test_old_or_new_is_there_and_the_error_says_what_to_do(aside, tmp_path, name
         if raised:
             files = "|".join(map(re.escape, WRITERS[name].files))
             assert re.fullmatch(
-                rf"src\.files\.DiskError: /.*/({files})(/.*)?: could not be written: {SAYS[error]}\n", raised
+                rf"image_sweeps\.system\.files\.DiskError: /.*/({files})(/.*)?: could not be written: {SAYS[error]}\n",
+                raised,
             )
 
 

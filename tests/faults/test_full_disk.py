@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from src.files import UNFINISHED, why_not_writable, write_text
-from src.fit import checkpoint
-from src.sweep.result import Result
+from image_sweeps.cell.result import Result
+from image_sweeps.fit import checkpoint
+from image_sweeps.system.files import UNFINISHED, why_not_writable, write_text
 from tests.faults.system_calls import on_x86, trace
 from tests.support import warm
 from tests.support.recorded import histories
@@ -90,7 +90,7 @@ def check_what_is_there(outputs):
 
 def outcomes(outputs):
     """Of the cells, all but how long they took and what MLflow calls them."""
-    found = [Result.of(path.parent) for path in outputs.glob("sweeps/*/*/result.json")]
+    found = [Result.load(path.parent) for path in outputs.glob("sweeps/*/*/result.json")]
     return {r.name: (r.status, r.best_epoch, r.val_loss, r.val_accuracy, r.test_accuracy) for r in found}
 
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from src.files import write_text
+from image_sweeps.system.files import write_text
 from tests.faults.system_calls import on_x86, trace
 from tests.faults.writers import ONE_OF_EACH_KIND, WRITERS
 

@@ -3,10 +3,10 @@
 import resource
 from pathlib import Path
 
-from src.fit.memory import HINT
-from src.sweep.standing import Standing
-from src.train import record
-from tests.support.frozen_sweep import Sweep
+from image_sweeps.cell.status import CellStatus
+from image_sweeps.fit.memory import HINT
+from image_sweeps.launch.attempt import run_attempt
+from tests.support.saved_sweep import Sweep
 
 LARGE = "4500"
 MARGIN_BYTES = 64 * 2**20
@@ -22,7 +22,7 @@ def limited(cell, folder, progress):
     """The real work. A cell with a large network gets little more memory than it has."""
     if LARGE in cell.name:
         resource.setrlimit(resource.RLIMIT_AS, (size_of_process() + MARGIN_BYTES,) * 2)
-    record(cell, folder, progress)
+    run_attempt(cell, folder, progress)
 
 
 def test_a_cell_without_memory_fails_alone_and_is_gone_on_with(tmp_path):
@@ -40,9 +40,13 @@ def test_a_cell_without_memory_fails_alone_and_is_gone_on_with(tmp_path):
         f"Error code 12 (Cannot allocate memory). {HINT}"
     )
     assert sweep.board.failures == {large: reason}
-    assert [Standing.of(folder) for folder in sweep.folders] == [Standing.FINISHED, Standing.FAILED, Standing.FINISHED]
+    assert [CellStatus.load(folder) for folder in sweep.folders] == [
+        CellStatus.FINISHED,
+        CellStatus.FAILED,
+        CellStatus.FINISHED,
+    ]
 
-    again = sweep.run(record)
+    again = sweep.run(run_attempt)
     assert {result.status for result in again.values()} == {"finished"}
     assert {name: result.val_loss for name, result in again.items() if name != large} == {
         name: result.val_loss for name, result in results.items() if name != large

@@ -13,17 +13,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from src.compose import composed, hydra_at
-from src.dataset.cache import rows
-from src.files import write_text
-from src.fit import checkpoint
-from src.fit.checkpoint import Past
-from src.fit.early_stopping import BestEpoch
-from src.report import write_report
-from src.sweep.cell import Cell
-from src.sweep.frozen import FrozenCell, FrozenPlan
-from src.sweep.result import Result
-from src.tracking.journal import Journal
+from image_sweeps.cell.cell import Cell
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.saved_plan import SavedCell, SavedPlan
+from image_sweeps.config.composition import composed, hydra_at
+from image_sweeps.dataset.cache import rows
+from image_sweeps.fit import checkpoint
+from image_sweeps.fit.checkpoint import TrainingHistory
+from image_sweeps.fit.early_stopping import BestEpoch
+from image_sweeps.report.write import write_report
+from image_sweeps.system.files import write_text
+from image_sweeps.tracking.journal import Journal
 from tests.conftest import config_of
 from tests.dataset.made import made
 from tests.fit.trained import training
@@ -70,13 +70,13 @@ class Plan(Writer):
     files = ("plan.json",)
 
     def write(self, folder, version):
-        cells = [FrozenCell(f"{n:012}", "model=cnn", {}, [], {}, "0123", {"seed": n}) for n in range(100)]
-        FrozenPlan("a sweep", "the command", "now", {}, {}, {}, {"version": [str(version)]}, cells).save(folder)
+        cells = [SavedCell(f"{n:012}", "model=cnn", {}, [], {}, "0123", {"seed": n}) for n in range(100)]
+        SavedPlan("a sweep", "the command", "now", {}, {}, {}, {"version": [str(version)]}, cells).save(folder)
 
     def read(self, folder):
         if not (folder / "plan.json").exists():
             return None
-        plan = FrozenPlan.load(folder)
+        plan = SavedPlan.load(folder)
         assert len(plan.cells) == 100
         return int(plan.factors["version"][0])
 
@@ -90,10 +90,10 @@ class ACell(Writer):
             return Cell.of(composed(SETTINGS), SETTINGS, "0123456789abcdef")
 
     def write(self, folder, version):
-        replace(self.cell, name=str(version)).freeze(folder)
+        replace(self.cell, name=str(version)).save(folder)
 
     def read(self, folder):
-        cell = Cell.thaw(folder)
+        cell = Cell.load(folder)
         assert cell is None or replace(cell, name="") == replace(self.cell, name="")
         return cell and int(cell.name)
 
@@ -105,7 +105,7 @@ class Outcome(Writer):
         Result("0123456789ab", "model=cnn", "finished", "a reason" * 1000, best_epoch=version).save(folder)
 
     def read(self, folder):
-        result = Result.of(folder)
+        result = Result.load(folder)
         assert result is None or result.reason == "a reason" * 1000
         return result and result.best_epoch
 
@@ -118,7 +118,7 @@ class LastCheckpoint(Writer):
     @cached_property
     def subject(self):
         subject = training(*SETTINGS, "epochs=2")
-        past = Past(BestEpoch(subject.config.early_stopping))
+        past = TrainingHistory(BestEpoch(subject.config.early_stopping))
         for epoch in subject.epochs():
             past.add(epoch, subject.model)
         return subject, past
@@ -130,7 +130,7 @@ class LastCheckpoint(Writer):
 
     def read(self, folder):
         subject, past = self.subject
-        found = checkpoint.go_on(folder, subject)
+        found = checkpoint.restore(folder, subject)
         if not found.epochs:
             return None
         assert found.epochs == past.epochs[: subject.num_done]

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from src.fit.parallel import OVER, World
-from src.sweep import server
+from image_sweeps.fit.parallel import STOP, World
+from image_sweeps.launch import fork_server as server
 from tests.fit.trained import measured, training
 
 
@@ -49,7 +49,7 @@ def train(world, overrides, num_epochs=99, state=None):
     if state is not None:
         subject.load_state_dict(state)
     epochs = [measured(epoch) for epoch in islice(subject.epochs(), num_epochs)]
-    world.tell(OVER)
+    world.broadcast(STOP)
     return epochs, subject.state_dict()
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from src.fit.batches import batches, epoch_order, pixels
+from image_sweeps.fit.batches import batches, epoch_order, pixels
 
 
 def test_an_order_visits_every_image_once():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from src.fit.calibration import NUM_BINS, calibration, wilson
+from image_sweeps.fit.calibration import NUM_BINS, calibration, wilson
 
 
 def test_the_numbers_of_a_worked_example():

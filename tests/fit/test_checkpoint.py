@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from src.files import DiskError
-from src.fit import checkpoint
+from image_sweeps.fit import checkpoint
+from image_sweeps.system.files import DiskError
 from tests.fit.trained import training
 from tests.test_files import largest_file
 
@@ -15,7 +15,7 @@ TINY = ("dataset.image_size=8", "epochs=3", "seed=3")
 
 def trained(folder, subject):
     """Train to the end as the cell would, from what is in the folder."""
-    past = checkpoint.go_on(folder, subject)
+    past = checkpoint.restore(folder, subject)
     for epoch in subject.epochs():
         past.add(epoch, subject.model)
         checkpoint.save_last(folder, subject, past)
@@ -63,13 +63,13 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_one_before(tmp_pa
     for num_bytes in range(0, size, size // 20):
         with pytest.raises(DiskError, match=r"last\.pt: could not be written: File too large"), largest_file(num_bytes):
             next(trained(tmp_path, subject))
-    assert checkpoint.go_on(tmp_path, training(*TINY, "model=cnn")).epochs[-1].number == 1
+    assert checkpoint.restore(tmp_path, training(*TINY, "model=cnn")).epochs[-1].number == 1
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.LAST]
 
 
 def test_without_a_checkpoint_a_cell_begins_at_its_beginning(tmp_path):
     subject = training(*TINY, "model=cnn")
-    assert checkpoint.go_on(tmp_path, subject).epochs == []
+    assert checkpoint.restore(tmp_path, subject).epochs == []
     assert subject.num_done == 0
 
 
@@ -93,5 +93,5 @@ def test_a_checkpoint_that_cannot_be_used_says_which_and_what_to_do(tmp_path, da
         path.unlink()
     damage(path)
     with pytest.raises(checkpoint.CheckpointError, match=r"last\.pt: cannot go on .* Remove it to begin the cell anew"):
-        checkpoint.go_on(tmp_path, training(*TINY, "model=cnn"))
+        checkpoint.restore(tmp_path, training(*TINY, "model=cnn"))
     assert not (tmp_path / "harm").exists()

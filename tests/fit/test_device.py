@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from src.fit import device
+from image_sweeps.fit import device
 from tests.conftest import config_of
 
 
@@ -19,8 +19,8 @@ def test_a_cell_sets_determinism_and_leaves_none_to_the_next(deterministic):
 
 @pytest.mark.gpu
 def test_a_deterministic_run_on_a_gpu_repeats_bit_for_bit():
-    from src.fit.loop import fit
-    from src.model import build
+    from image_sweeps.fit.loop import fit
+    from image_sweeps.model import build
 
     config = config_of("device=cuda", "deterministic=true", "model=cnn_batch", "epochs=2")
     device.make_repeatable(config)

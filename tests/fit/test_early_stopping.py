@@ -1,8 +1,8 @@
 import pytest
 
-from src.config import EarlyStopping
-from src.fit.early_stopping import BestEpoch
-from src.fit.epoch import Epoch
+from image_sweeps.config.schema import EarlyStopping
+from image_sweeps.fit.early_stopping import BestEpoch
+from image_sweeps.fit.epoch import Epoch
 
 
 def followed(epochs, watch="val/accuracy", min_delta=0.0, patience=None):

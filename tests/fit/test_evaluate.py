@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.fit.evaluate import NonFiniteOutputError, evaluate
+from image_sweeps.fit.evaluate import NonFiniteOutputError, evaluate
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2])
 LOGITS = torch.log(

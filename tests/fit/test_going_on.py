@@ -7,17 +7,18 @@ occurs once. In `soak` every pair of settings does, where parts would have to di
 
 import hashlib
 import itertools
+import os
 import random
 from dataclasses import dataclass
 
 import pytest
 import torch
 
-from src.config import GROUPS
-from src.dataset import Images, StreamedSet
-from src.fit import checkpoint
-from src.fit.checkpoint import Past
-from src.fit.loop import Training
+from image_sweeps.config.schema import GROUPS
+from image_sweeps.dataset import Images, StreamedSet
+from image_sweeps.fit import checkpoint
+from image_sweeps.fit.checkpoint import TrainingHistory
+from image_sweeps.fit.loop import Training
 from tests.conftest import choices
 from tests.fit.trained import measured, training
 from tests.support.soak import DEPTH, depth
@@ -94,7 +95,8 @@ def cases() -> list:
     few = [*map(text, covering(1))]
     if not DEPTH:
         return few
-    rows = covering(2) + [random_row(random.Random()) for _ in range(depth(0, 10))]
+    new_each_time = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))  # but the same in all workers
+    rows = covering(2) + [random_row(new_each_time) for _ in range(depth(0, 10))]
     models = [f"model={choice} {HEAVY.get(f'model={choice}', '')}".strip() for choice in choices("model")]
     return [pytest.param(case, marks=pytest.mark.soak) for case in [*map(text, rows), *models] if case not in few]
 
@@ -128,10 +130,10 @@ class Dying:
         raise KeyboardInterrupt
 
 
-def attempt(folder, settings, num_epochs, dies=False) -> tuple[Past, Training]:
+def attempt(folder, settings, num_epochs, dies=False) -> tuple[TrainingHistory, Training]:
     """Begin, or go on, for so many epochs at most; each is kept, as by a cell."""
     subject = training(*settings)
-    past = checkpoint.go_on(folder, subject)
+    past = checkpoint.restore(folder, subject)
     if dies:
         subject.train = Dying(subject.train)
     epochs = subject.epochs()

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from src.dataset import ImageSet
-from src.fit.batches import Normalize, batches, epoch_order
-from src.fit.loop import NonFiniteLossError, predict
+from image_sweeps.dataset import ImageSet
+from image_sweeps.fit.batches import Normalize, batches, epoch_order
+from image_sweeps.fit.loop import NonFiniteLossError, predict
 from tests.conftest import choices, config_of
 from tests.fit.trained import measured, training
 
@@ -80,7 +80,7 @@ def test_only_training_images_are_augmented():
 
 
 def test_predict_counts_the_last_partial_batch_and_keeps_the_order(monkeypatch):
-    monkeypatch.setattr("src.fit.loop.EVAL_BATCH_SIZE", 7)
+    monkeypatch.setattr("image_sweeps.fit.loop.EVAL_BATCH_SIZE", 7)
     images = ImageSet(torch.randint(0, 256, (16, 1, 4, 4), dtype=torch.uint8), torch.zeros(16, dtype=torch.int64))
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
     logits = predict(net, images, Normalize((0.0,), (1.0,)), config_of())

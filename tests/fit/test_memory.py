@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.fit.memory import HINT, out_of_memory
+from image_sweeps.fit.memory import HINT, out_of_memory
 
 TOO_MUCH = {  # more than any machine has addresses for
     "torch": (lambda: torch.zeros(2**60, dtype=torch.uint8), "you tried to allocate 1152921504606846976 bytes"),

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from src.augmentation import Augmentation
-from src.fit.batch_norm import over_all_ranks
-from src.fit.batches import rank_seed
-from src.fit.parallel import ALONE, World
+from image_sweeps.augmentation import Augmentation
+from image_sweeps.fit.batch_norm import over_all_ranks
+from image_sweeps.fit.batches import rank_seed
+from image_sweeps.fit.parallel import SINGLE_PROCESS, World
 from tests.conftest import choices, config_of
 from tests.fit.ranked import in_ranks, train, train_each
 from tests.fit.test_going_on import AT_WORK, FEW, bits
@@ -103,14 +103,14 @@ def tolerance(settings):
 @pytest.mark.parametrize("settings", cases(IN_TWO))
 def test_two_processes_train_what_one_does(of_two_ranks, settings):
     found, _ = of_two_ranks[settings]
-    expected, _ = train(ALONE, cell(settings))
+    expected, _ = train(SINGLE_PROCESS, cell(settings))
     close(found, expected, tolerance(settings))
 
 
 @pytest.mark.parametrize("settings", cases(IN_THREE))
 def test_so_do_three_whose_shares_of_the_last_batch_are_uneven_or_empty(of_three_ranks, settings):
     found, _ = of_three_ranks[settings]
-    expected, _ = train(ALONE, (*cell(settings), uneven(settings)))
+    expected, _ = train(SINGLE_PROCESS, (*cell(settings), uneven(settings)))
     close(found, expected, tolerance(settings))
 
 
@@ -128,8 +128,8 @@ def test_shares_are_a_batch_in_its_order_and_differ_by_one_image_at_most(size, n
 
 def test_a_world_of_one_changes_nothing_and_talks_to_nobody():
     batch = torch.rand(3)
-    assert ALONE.share(batch) is batch
-    assert ALONE.sum(batch) is batch
+    assert SINGLE_PROCESS.share(batch) is batch
+    assert SINGLE_PROCESS.sum(batch) is batch
     assert not torch.distributed.is_initialized()
 
 
@@ -177,7 +177,7 @@ def one_step(world, num_images, dtype, repeats=3):
 @pytest.mark.parametrize(("num_images", "size"), [(7, 2), (64, 2), (7, 3), (2, 3)])
 def test_gradients_and_statistics_are_those_of_the_whole_batch(num_images, size):
     """To the precision of float64, so that no mean of means could pass for it; two images leave one rank without."""
-    expected = one_step(ALONE, num_images, torch.float64)
+    expected = one_step(SINGLE_PROCESS, num_images, torch.float64)
     for found in in_ranks(size, one_step, num_images, torch.float64):
         for one, other in zip(found[0], expected[0], strict=True):
             torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-10)
@@ -231,8 +231,8 @@ def test_all_ranks_learn_the_same_bits(stopped):
 
 def test_a_cell_of_one_device_goes_on_with_two_and_the_other_way_round():
     settings = cell("norm=batch augmentation=standard optimizer.momentum=0.9")
-    expected, _ = train(ALONE, settings)
-    begun, state = train(ALONE, settings, num_epochs=1)
+    expected, _ = train(SINGLE_PROCESS, settings)
+    begun, state = train(SINGLE_PROCESS, settings, num_epochs=1)
     close(begun + in_ranks(2, train, settings, 99, state)[0][0], expected, 1e-3)
     begun, state = in_ranks(2, train, settings, 1)[0]
-    close(begun + train(ALONE, settings, state=state)[0], expected, 1e-3)
+    close(begun + train(SINGLE_PROCESS, settings, state=state)[0], expected, 1e-3)

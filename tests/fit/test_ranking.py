@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.fit import ranking
-from src.fit.ranking import MAX_POINTS, areas, macro, precision_recall, roc
+from image_sweeps.fit import ranking
+from image_sweeps.fit.ranking import MAX_POINTS, areas, macro, precision_recall, roc
 
 
 @st.composite

@@ -13,11 +13,11 @@ from datetime import timedelta
 import pytest
 import torch
 
-from src.command_line import checked_arguments
-from src.compose import composed, hydra_at
-from src.fit import checkpoint
-from src.fit.ranks import RankError, together
-from src.torchrun import Started
+from image_sweeps.command_line import checked_arguments
+from image_sweeps.config.composition import composed, hydra_at
+from image_sweeps.fit import checkpoint
+from image_sweeps.fit.ranks import RankError, together
+from image_sweeps.system.torchrun import TorchrunEnv
 from tests.conftest import ROOT
 from tests.dataset.archives import two_classes, write_folder
 from tests.fit.trained import training
@@ -82,7 +82,7 @@ def test_a_rank_that_fails_ends_the_cell_with_its_own_words(tmp_path):
         pytest.raises(RankError, match=r"^rank 1 failed\. ConfigError: (.|\n)*dataset\.path = .*: there is nothing"),
         together(cell.config, cell.raw) as world,
     ):
-        world.meet()
+        world.barrier()
 
 
 def test_an_error_of_rank_0_stays_what_it_is():
@@ -226,9 +226,9 @@ def test_other_ranks_leave_questions_to_rank_0(tmp_path):
 
 def test_a_process_that_was_started_by_itself_is_not_torchruns(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert Started.found() is None
+    assert TorchrunEnv.load() is None
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert Started.found() is None
+    assert TorchrunEnv.load() is None
 
 
 @pytest.fixture

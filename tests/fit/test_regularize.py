@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from src.fit.loop import Training
-from src.fit.regularize import parameter_groups, penalty, weights
+from image_sweeps.fit.loop import Training
+from image_sweeps.fit.regularize import parameter_groups, penalty, weights
 from tests.fit.trained import training
 
 

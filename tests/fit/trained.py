@@ -5,16 +5,16 @@ from pathlib import Path
 
 import torch
 
-from src.dataset import load
-from src.fit.batches import Normalize
-from src.fit.device import make_repeatable
-from src.fit.loop import Training
-from src.fit.parallel import ALONE
-from src.model import build
+from image_sweeps.dataset import load
+from image_sweeps.fit.batches import Normalize
+from image_sweeps.fit.device import make_repeatable
+from image_sweeps.fit.loop import Training
+from image_sweeps.fit.parallel import SINGLE_PROCESS
+from image_sweeps.model import build
 from tests.conftest import config_of
 
 
-def training(*overrides, device="cpu", world=ALONE):
+def training(*overrides, device="cpu", world=SINGLE_PROCESS):
     """A cell that is about to train, in one of the processes of `world`."""
     config = config_of(*overrides)
     make_repeatable(config)

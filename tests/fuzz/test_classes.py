@@ -14,15 +14,15 @@ from mlflow import MlflowClient
 from PIL import Image
 from pyarrow import parquet
 
-from src.dataset.layout import File, arrange, printable
-from src.summary.charts.confusion import MAX_SIDE, confusion
-from src.summary.charts.confusion import _thinned as thinned
-from src.summary.content import MAX_COUNTED
-from src.summary.data import _plain as plain
-from src.summary.images import mixups
-from src.summary.record import Confusion
-from src.tracking import figures, tables
-from src.tracking.figures.frame import picture
+from image_sweeps.dataset.layout import File, arrange, printable
+from image_sweeps.report.charts.confusion import MAX_SIDE, confusion
+from image_sweeps.report.charts.confusion import _thinned as thinned
+from image_sweeps.report.content import MAX_COUNTED
+from image_sweeps.report.data import _plain as plain
+from image_sweeps.report.images import mixups
+from image_sweeps.report.record import Confusion
+from image_sweeps.tracking import figures, tables
+from image_sweeps.tracking.figures.frame import picture
 from tests.dataset.archives import encoded, image_folder, image_zip, noise, write_folder, write_zip
 from tests.fuzz import fuzz
 from tests.support.evaluations import epochs, evaluated, images_of

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from src.dataset import DataError
+from image_sweeps.dataset import DataError
 from tests.dataset.archives import encoded, image_folder, image_zip, noise, two_classes, write_folder, write_zip
 from tests.fuzz import fuzz
 

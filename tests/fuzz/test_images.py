@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from src.dataset import DataError
-from src.dataset.decode import pixels
+from image_sweeps.dataset import DataError
+from image_sweeps.dataset.decode import pixels
 from tests.dataset.archives import all_images, encoded, image_folder, noise, two_classes, write_folder
 from tests.fuzz import fuzz
 

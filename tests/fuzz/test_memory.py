@@ -12,7 +12,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from src.dataset.decode import BYTES_PER_PIXEL, OF_WEBP
+from image_sweeps.dataset.decode import BYTES_PER_PIXEL, OF_WEBP
 from tests.dataset.archives import encoded, two_classes, write_folder
 from tests.support import warm
 from tests.support.peak import CLEAR

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.command_line import checked_arguments, refuse
-from src.compose import hydra_at
-from src.config import GROUPS
-from src.problems import ConfigError
-from src.sweep.plan import plan
+from image_sweeps.command_line import checked_arguments
+from image_sweeps.config.composition import hydra_at
+from image_sweeps.config.problems import ConfigError, refuse
+from image_sweeps.config.schema import GROUPS
+from image_sweeps.sweep.plan import plan
 from tests.conftest import choices, config_of
 from tests.fuzz import fuzz
 

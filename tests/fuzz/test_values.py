@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from src.compose import composed, hydra_at
-from src.config import GROUPS, Config
-from src.problems import ConfigError
+from image_sweeps.config.composition import composed, hydra_at
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.config.schema import GROUPS, Config
 from tests.conftest import choices
 from tests.dataset.archives import two_classes, write_folder, write_zip
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from src.dataset import Shape
-from src.model import build, summary
+from image_sweeps.dataset import Shape
+from image_sweeps.model import build, summary
 from tests.conftest import config_of
 
 SHAPE = Shape(3, 64, 64)

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from src.dataset import Shape
-from src.model import build, summary
-from src.problems import ConfigError
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.dataset import Shape
+from image_sweeps.model import build, summary
 from tests.conftest import config_of
 
 SHAPE = Shape(1, 16, 16)

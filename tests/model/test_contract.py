@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from src.dataset import Shape
-from src.model import build, summary
-from src.problems import ConfigError
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.dataset import Shape
+from image_sweeps.model import build, summary
 from tests.conftest import choices, config_of
 
 CPU = torch.device("cpu")

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from src.dataset import Shape
-from src.model import build, summary
-from src.problems import ConfigError
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.dataset import Shape
+from image_sweeps.model import build, summary
 from tests.conftest import choices, config_of
 
 SHAPE = Shape(3, 8, 8)
@@ -46,7 +46,7 @@ def test_a_variant_adds_its_layers_to_each_hidden_one(model, block):
 
 @pytest.mark.parametrize("model", FAMILY)
 def test_the_family_is_one_module_without_convolution(model):
-    assert config_of(f"model={model}").model.target == "src.model.mlp.MLP"
+    assert config_of(f"model={model}").model.target == "image_sweeps.model.mlp.MLP"
     assert not any(isinstance(m, nn.Conv2d) for m in network(f"model={model}").modules())
 
 

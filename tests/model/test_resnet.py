@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
-from src.dataset import Shape
-from src.model import build, summary
-from src.problems import ConfigError
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.dataset import Shape
+from image_sweeps.model import build, summary
 from tests.conftest import config_of
 
 CPU = torch.device("cpu")

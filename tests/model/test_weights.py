@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from src.dataset import Shape
-from src.fit import checkpoint
-from src.model import build
-from src.model.weights import WeightsError
-from src.problems import ConfigError
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.dataset import Shape
+from image_sweeps.fit import checkpoint
+from image_sweeps.model import build
+from image_sweeps.model.weights import WeightsError
 from tests.conftest import config_of
 
 CPU = torch.device("cpu")

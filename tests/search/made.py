@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from src.compose import hydra_at
-from src.fit.epoch import Epoch
-from src.interrupt import Interrupt
-from src.search.plan import plan_search
-from src.search.record import SearchRecord
-from src.search.run import Search
-from src.search.trial import judge_of
-from src.sweep.cell import Cell
-from src.sweep.frozen import FrozenPlan
-from src.sweep.plan import Plan
-from src.sweep.result import Result
-from src.sweep.run import Sweep
-from src.tracking.journal import Journal
+from image_sweeps.cell.cell import Cell
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.saved_plan import SavedPlan
+from image_sweeps.cell.search_record import SearchRecord
+from image_sweeps.config.composition import hydra_at
+from image_sweeps.fit.epoch import Epoch
+from image_sweeps.search.plan import plan_search
+from image_sweeps.search.run import Search
+from image_sweeps.search.trial import pruner_for
+from image_sweeps.sweep.run import Sweep
+from image_sweeps.system.interrupt import Interrupt
+from image_sweeps.tracking.journal import Journal
 
 Curve = Callable[[Cell, int], float]
 
@@ -46,14 +45,14 @@ def near_a_tenth(cell: Cell, epoch: int) -> float:
 
 def learn(folder: Path, curve: Curve, before_telling: Callable[[Cell], object] = lambda cell: None) -> None:
     """What the process of a cell does."""
-    cell = Cell.thaw(folder)
-    judge = judge_of(folder, print)
+    cell = Cell.load(folder)
+    pruner = pruner_for(folder, print)
     epochs, status = [], "finished"
     for number in range(1, cell.config.epochs + 1):
         accuracy = curve(cell, number)
         epochs.append(Epoch(number, 1.0, accuracy, 0.0, 1 - accuracy, accuracy, 0.1, 0.5, number))
-        judge.report(epochs)
-        if number < cell.config.epochs and judge.hopeless():
+        pruner.report(epochs)
+        if number < cell.config.epochs and pruner.should_prune():
             status = "pruned"
             break
     best = max(epochs, key=lambda epoch: epoch.val_accuracy)
@@ -70,7 +69,7 @@ def learn(folder: Path, curve: Curve, before_telling: Callable[[Cell], object] =
     )
     result.save(folder)
     before_telling(cell)
-    judge.tell(result)
+    pruner.tell(result)
 
 
 class OneSlot:
@@ -102,10 +101,10 @@ class Process:
     def search(self, *more: str) -> Search:
         """A search that goes on with what is there. Needs `compose.hydra_at`."""
         plan = planned(*self.overrides, *more)
-        frozen = FrozenPlan.of(Plan(plan.factors, (plan.default,), 0), self.folder.name, "command")
+        frozen = SavedPlan.of((plan.default,), plan.factors, self.folder.name, "command")
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / "plan.json").exists():
-            frozen = FrozenPlan.load(self.folder).resumed_as(frozen)
+            frozen = SavedPlan.load(self.folder).resumed_as(frozen)
         return Search(plan, frozen, Sweep([], self.folder, Journal(self.folder), None))
 
     def run(self, *more: str, curve: Curve = near_a_tenth, work: Callable[[Path], object] | None = None):
@@ -117,8 +116,8 @@ class Process:
 
     @property
     def record(self) -> SearchRecord:
-        return SearchRecord.of(self.folder)
+        return SearchRecord.load(self.folder)
 
     def search_cells(self):
         """The cells that are written down."""
-        return FrozenPlan.load(self.folder).cells
+        return SavedPlan.load(self.folder).cells

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from src.compose import hydra_at
-from src.problems import ConfigError
+from image_sweeps.config.composition import hydra_at
+from image_sweeps.config.problems import ConfigError
 from tests.search.made import LR, planned
 
 pytest.importorskip("optuna")
@@ -44,7 +44,7 @@ def test_a_parameter_may_belong_to_one_choice():
 
 
 def test_a_trial_is_the_cell_that_its_values_make_by_themselves():
-    from src.sweep.plan import plan
+    from image_sweeps.sweep.plan import plan
 
     trial = planned(LR).trial({"optimizer.lr": 0.0123456789}, "trial 0")
     (cell,) = plan(["dataset.image_size=8", "model=mlp", "epochs=8", "optimizer.lr=0.0123456789"]).cells

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from src.search.study import JOURNAL, Memory
-from src.sweep.result import Result
+from image_sweeps.cell.result import Result
+from image_sweeps.search.study import JOURNAL, TrialStore
 from tests.search.made import LR, Died, Process, learn, near_a_tenth
 
 pytest.importorskip("optuna")
@@ -111,7 +111,7 @@ def test_a_search_that_died_anywhere_goes_on_to_the_same_trials_and_repeats_none
 def test_a_trial_that_was_asked_for_and_never_begun_is_asked_for_again(searching, undisturbed, asked):
     process = searching(*SMALL)
     process.run("hydra.sweeper.n_trials=5")
-    memory = Memory(process.folder, None, ["maximize"])
+    memory = TrialStore(process.folder, None, ["maximize"])
     trial = memory.study.ask()
     if "position" in asked:
         trial.set_user_attr("position", 5)

@@ -1,9 +1,9 @@
 import pytest
 
-from src.compose import hydra_at
-from src.overrides import parse
-from src.problems import ConfigError
-from src.search.space import Choice, Real, Space, Whole, parameter_of
+from image_sweeps.config.composition import hydra_at
+from image_sweeps.config.overrides import parse
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.search.space import Choice, Integer, Real, Space, parameter_of
 
 
 def of(text):
@@ -17,13 +17,13 @@ def of(text):
     [
         ("a=interval(0,0.8)", Real("a", "a", 0.0, 0.8, None, False)),
         ("a=tag(log,interval(1e-4,1))", Real("a", "a", 1e-4, 1.0, None, True)),
-        ("a=int(interval(2,9))", Whole("a", "a", 2, 9, 1, False)),
-        ("a=int(tag(log,interval(2,900)))", Whole("a", "a", 2, 900, 1, True)),
-        ("a=range(1,4)", Whole("a", "a", 1, 3, 1, False)),
-        ("a=range(50,250,50)", Whole("a", "a", 50, 200, 50, False)),
-        ("a=range(4,0,-1)", Whole("a", "a", 1, 4, 1, False)),
+        ("a=int(interval(2,9))", Integer("a", "a", 2, 9, 1, False)),
+        ("a=int(tag(log,interval(2,900)))", Integer("a", "a", 2, 900, 1, True)),
+        ("a=range(1,4)", Integer("a", "a", 1, 3, 1, False)),
+        ("a=range(50,250,50)", Integer("a", "a", 50, 200, 50, False)),
+        ("a=range(4,0,-1)", Integer("a", "a", 1, 4, 1, False)),
         ("a=range(0.0,0.5,0.1)", Real("a", "a", 0.0, 0.4, 0.1, False)),
-        ("a=tag(log,range(1,9))", Whole("a", "a", 1, 8, 1, True)),
+        ("a=tag(log,range(1,9))", Integer("a", "a", 1, 8, 1, True)),
         ("a=x,y", Choice("a", "a", ("x", "y"))),
         ("a=choice([1,2],[3])", Choice("a", "a", ("[1,2]", "[3]"))),
         ("+a=x,y", Choice("+a", "a", ("x", "y"))),
@@ -58,7 +58,7 @@ def test_what_makes_no_parameter_is_refused(text, problem):
 MODEL = Choice("model", "model", ("cnn", "mlp"))
 LR = Real("lr", "lr", 1e-4, 1.0, None, True)
 DROPOUT = Choice("dropout", "dropout if model=mlp", ("0.1", "0.2"))
-SIZE = Whole("size", "size", 1, 3, 1, False)
+SIZE = Integer("size", "size", 1, 3, 1, False)
 
 
 def space_of(*always, when=None):

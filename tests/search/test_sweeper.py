@@ -1,4 +1,4 @@
-"""Whole searches, as typed: real cells in real processes."""
+"""Integer searches, as typed: real cells in real processes."""
 
 import json
 import os
@@ -7,8 +7,8 @@ import signal
 import pytest
 from mlflow import MlflowClient
 
-from src.search.record import SearchRecord
-from src.sweep.result import Result
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.search_record import SearchRecord
 from tests.support import warm
 from tests.support.empty_store import with_store
 from tests.sweep.faults import until
@@ -46,7 +46,7 @@ def search(tmp_path_factory):
 
 def test_a_search_prunes_and_says_what_that_saved(search):
     outputs, printed = search
-    record = SearchRecord.of(folder_in(outputs))
+    record = SearchRecord.load(folder_in(outputs))
     pruned = [trial for trial in record.trials if trial.state == "pruned"]
     assert pruned
     for trial in pruned:
@@ -58,7 +58,7 @@ def test_a_search_prunes_and_says_what_that_saved(search):
 
 def test_a_pruned_run_says_so_and_when(search):
     outputs, _ = search
-    record = SearchRecord.of(folder_in(outputs))
+    record = SearchRecord.load(folder_in(outputs))
     client = MlflowClient(f"sqlite:///{outputs / 'mlflow.db'}")
     runs = {run.data.tags["cell"]: run for run in client.search_runs(["1"], "tags.kind = 'cell'")}
     for trial in record.trials:
@@ -100,7 +100,7 @@ def test_a_fixed_seed_repeats_a_search_of_real_cells_exactly_even_if_it_is_kille
     ran = warm.run(*arguments, "resume=last")
     assert ran.returncode == 0, ran.stderr
     assert "6 trials: " not in ran.stdout  # it had not come so far
-    assert told(SearchRecord.of(folder_in(tmp_path))) == told(SearchRecord.of(folder_in(outputs)))
+    assert told(SearchRecord.load(folder_in(tmp_path))) == told(SearchRecord.load(folder_in(outputs)))
 
 
 def test_one_ctrl_c_keeps_the_epoch_and_the_search_goes_on_later(tmp_path):
@@ -112,7 +112,7 @@ def test_one_ctrl_c_keeps_the_epoch_and_the_search_goes_on_later(tmp_path):
         process.send_signal(signal.SIGINT)
         process.communicate()
     assert process.returncode == 130
-    record = SearchRecord.of(folder_in(tmp_path))
+    record = SearchRecord.load(folder_in(tmp_path))
     assert [trial.state for trial in record.trials] == ["running"] * 2
     ran = warm.run(*arguments, "resume=last", "dry_run=true")
     assert "dry run: 0 of 3 trials are over" in ran.stdout
@@ -125,10 +125,10 @@ def test_a_trial_that_diverges_is_pruned_with_the_reason(tmp_path):
         f"outputs_dir={with_store(tmp_path)}",
     )
     assert ran.returncode == 0, ran.stderr
-    first, second = SearchRecord.of(folder_in(tmp_path)).trials
+    first, second = SearchRecord.load(folder_in(tmp_path)).trials
     assert (first.state, second.state) == ("pruned", "finished")
     assert first.reason.startswith("pruned: the training loss became")
-    assert Result.of(folder_in(tmp_path) / first.cell).status == "pruned"
+    assert Result.load(folder_in(tmp_path) / first.cell).status == "pruned"
 
 
 def test_a_launcher_that_is_not_ours_gets_one_trial_after_the_other(tmp_path):
@@ -137,7 +137,7 @@ def test_a_launcher_that_is_not_ours_gets_one_trial_after_the_other(tmp_path):
         f"outputs_dir={with_store(tmp_path)}",
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    record = SearchRecord.of(folder_in(tmp_path))
+    record = SearchRecord.load(folder_in(tmp_path))
     assert [trial.state for trial in record.trials] == ["finished"] * 3
 
 

@@ -4,11 +4,10 @@ import json
 
 import pytest
 
-from src.fit.epoch import Epoch
-from src.interrupt import Pruned
-from src.search.study import JOURNAL, Memory
-from src.search.trial import NoJudge, judge_of
-from src.sweep.result import Result
+from image_sweeps.cell.result import Pruned, Result
+from image_sweeps.fit.epoch import Epoch
+from image_sweeps.search.study import JOURNAL, TrialStore
+from image_sweeps.search.trial import NoPruner, pruner_for
 from tests.search.made import LR, Died, Process, learn, near_a_tenth
 
 optuna = pytest.importorskip("optuna")
@@ -37,47 +36,47 @@ def begun(tmp_path):
 
 
 def memory(folder):
-    return Memory(folder.parent, None, ["maximize"]).study.trials
+    return TrialStore(folder.parent, None, ["maximize"]).study.trials
 
 
 def test_a_cell_that_is_no_trial_is_judged_by_nobody(tmp_path):
-    judge = judge_of(tmp_path, print)
-    assert isinstance(judge, NoJudge)
-    judge.report(epochs(0.1))
-    judge.diverged(None, ValueError())
-    judge.tell(Result("cell", "name", "finished"))
-    assert not judge.hopeless()
+    pruner = pruner_for(tmp_path, print)
+    assert isinstance(pruner, NoPruner)
+    pruner.report(epochs(0.1))
+    pruner.diverged(None, ValueError())
+    pruner.tell(Result("cell", "name", "finished"))
+    assert not pruner.should_prune()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_epochs_are_reported_once_however_often_they_are_told(begun):
     folder = begun()
-    judge_of(folder, print).report(epochs(0.1, 0.2))
-    judge_of(folder, print).report(epochs(0.1, 0.2, 0.3))  # another attempt goes on
+    pruner_for(folder, print).report(epochs(0.1, 0.2))
+    pruner_for(folder, print).report(epochs(0.1, 0.2, 0.3))  # another attempt goes on
     assert memory(folder)[4].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
 
 
 def test_a_trial_below_the_others_is_hopeless_and_one_above_is_not(begun):
     folder = begun("hydra.sweeper.pruner.n_startup_trials=3", "hydra.sweeper.pruner.n_warmup_epochs=1")
-    judge = judge_of(folder, print)
-    judge.report(epochs(0.0))
-    assert not judge.hopeless()  # warms up
-    judge.report(epochs(0.0, 0.0))
-    assert judge.hopeless()
-    judge.report(epochs(0.0, 0.0, 1.0))
-    assert not judge.hopeless()
+    pruner = pruner_for(folder, print)
+    pruner.report(epochs(0.0))
+    assert not pruner.should_prune()  # warms up
+    pruner.report(epochs(0.0, 0.0))
+    assert pruner.should_prune()
+    pruner.report(epochs(0.0, 0.0, 1.0))
+    assert not pruner.should_prune()
 
 
 def test_the_loss_is_judged_where_that_is_the_objective(begun):
     folder = begun("hydra.sweeper.objectives=[val/loss]", "hydra.sweeper.pruner.n_startup_trials=3")
-    judge = judge_of(folder, print)
-    judge.report(epochs(0.0, 0.0))
+    pruner = pruner_for(folder, print)
+    pruner.report(epochs(0.0, 0.0))
     assert memory_of_loss(folder)[4].intermediate_values == {1: 1.0, 2: 1.0}
-    assert judge.hopeless()
+    assert pruner.should_prune()
 
 
 def memory_of_loss(folder):
-    return Memory(folder.parent, None, ["minimize"]).study.trials
+    return TrialStore(folder.parent, None, ["minimize"]).study.trials
 
 
 @pytest.mark.parametrize(
@@ -91,8 +90,8 @@ def memory_of_loss(folder):
 )
 def test_a_trial_tells_how_it_ended_itself(begun, result, state, values):
     folder = begun()
-    judge_of(folder, print).tell(result)
-    judge_of(folder, print).tell(result)  # nor does it matter that it is told twice
+    pruner_for(folder, print).tell(result)
+    pruner_for(folder, print).tell(result)  # nor does it matter that it is told twice
     trial = memory(folder)[4]
     assert (trial.state.name, trial.values) == (state, values)
     if result.over:
@@ -102,14 +101,14 @@ def test_a_trial_tells_how_it_ended_itself(begun, result, state, values):
 def test_divergence_prunes_a_trial_with_the_reason(begun):
     folder = begun()
 
-    class Past:
+    class TrainingHistory:
         epochs = ()
 
         class watch:  # noqa: N801
             best = None
 
     with pytest.raises(Pruned, match=r"pruned: the loss is nan"):
-        judge_of(folder, print).diverged(Past, ArithmeticError("the loss is nan"))
+        pruner_for(folder, print).diverged(TrainingHistory, ArithmeticError("the loss is nan"))
 
 
 @pytest.mark.parametrize("away", ["gone", "damaged"])
@@ -120,10 +119,10 @@ def test_a_search_that_is_away_costs_no_trial_and_is_told_of(begun, away):
         journal.unlink()
     else:
         journal.write_text("no journal\nof anything\n")
-    judge = judge_of(folder, notes.append)
-    judge.report(epochs(0.0, 0.0))
-    assert not judge.hopeless()
-    judge.tell(Result("cell", "name", "finished", val_accuracy=0.5))
+    pruner = pruner_for(folder, notes.append)
+    pruner.report(epochs(0.0, 0.0))
+    assert not pruner.should_prune()
+    pruner.tell(Result("cell", "name", "finished", val_accuracy=0.5))
     assert all(note.startswith("the search cannot be reached, and its trials go on unjudged: ") for note in notes)
     assert notes
 

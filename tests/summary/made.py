@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from src.config import Tracking
-from src.sweep.claim import Claim
-from src.sweep.frozen import FrozenCell, FrozenPlan, folder_of
-from src.sweep.result import Result
-from src.tracking.delivery import deliver
-from src.tracking.journal import Journal
-from src.tracking.store import Store, open_store
-from src.tracking.sweep import begin
+from image_sweeps.cell.claim import Claim
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.saved_plan import SavedCell, SavedPlan, folder_of
+from image_sweeps.config.schema import Tracking
+from image_sweeps.tracking.delivery import deliver
+from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.store import Store, open_store
+from image_sweeps.tracking.sweep_run import begin
 from tests.conftest import config_of
 from tests.support.empty_store import with_store
 
@@ -42,7 +42,7 @@ def store_in(outputs: Path) -> Store:
     return open_store(config_of(f"outputs_dir={with_store(outputs)}"))
 
 
-def cell_of(levels: Levels, fingerprint: str = "data") -> FrozenCell:
+def cell_of(levels: Levels, fingerprint: str = "data") -> SavedCell:
     """A planned cell; `model=cnn_batch` brings its norm."""
     choices = CHOICES | {key: value for key, value in levels.items() if key in CHOICES}
     if choices["model"] == "cnn_batch":
@@ -51,14 +51,14 @@ def cell_of(levels: Levels, fingerprint: str = "data") -> FrozenCell:
     overrides = [f"{key}={value}" for key, value in levels.items()]
     name = " ".join(overrides)
     cell_id = hashlib.sha256((name + fingerprint).encode()).hexdigest()[:12]
-    return FrozenCell(cell_id, name, dict(levels), overrides, choices, fingerprint, raw)
+    return SavedCell(cell_id, name, dict(levels), overrides, choices, fingerprint, raw)
 
 
-def plan_of(factors: Mapping[str, Sequence[str]], sweep: str, skipped: Sequence[Levels] = ()) -> FrozenPlan:
+def plan_of(factors: Mapping[str, Sequence[str]], sweep: str, skipped: Sequence[Levels] = ()) -> SavedPlan:
     """The full grid of these factors, without what is skipped."""
     arms = [dict(zip(factors, values, strict=True)) for values in itertools.product(*factors.values())]
     grid = " ".join(f"{key}={','.join(values)}" for key, values in factors.items())
-    return FrozenPlan(
+    return SavedPlan(
         sweep=sweep,
         command=f"python -m src.train -m {grid}",
         created="2026-01-31T12:00:00+00:00",
@@ -91,7 +91,7 @@ def sweep_of(
     plan = plan_of(factors, sweep)
     folder = folder_of(outputs) / sweep
     plan.save(folder)
-    deliver(begin(Claim.of(folder), plan, Tracking(**plan.cells[0].raw["tracking"])), store)
+    deliver(begin(Claim.acquire(folder), plan, Tracking(**plan.cells[0].raw["tracking"])), store)
     for cell in plan.cells:
         outcome = accuracy(cell.levels)
         if outcome == "not run":
@@ -113,12 +113,12 @@ def maker(outputs: Path) -> Callable[..., tuple[Path, Store]]:
 def run_of(
     store: Store,
     home: Path,
-    cell: FrozenCell,
+    cell: SavedCell,
     outcome: float | str,
     class_names: Sequence[str] = ("ant", "bee", "cat"),
     tags: Mapping[str, str] | None = None,
 ) -> str:
-    """The id of a run as `src.tracking.run` leaves it, recorded in the folder `home` and delivered."""
+    """The id of a run as `image_sweeps.tracking.run` leaves it, recorded in the folder `home` and delivered."""
     journal = Journal(home)
     tracking = Tracking(**cell.raw["tracking"])
     journal.begin(cell.name, {"kind": "cell", "cell": cell.id, **(tags or {})}, tracking, nested=False)
@@ -132,7 +132,7 @@ def run_of(
     return str(journal.progress.run_id)
 
 
-def _trained(journal: Journal, cell: FrozenCell, accuracy: float, class_names: Sequence[str]) -> None:
+def _trained(journal: Journal, cell: SavedCell, accuracy: float, class_names: Sequence[str]) -> None:
     """All that a cell of this accuracy records."""
     profile = json.dumps({**SPLITS, "classes": len(class_names)})
     journal.dataset(

@@ -2,9 +2,9 @@
 
 import itertools
 
-from src.summary.design import Design
-from src.summary.record import Record, Subject
-from src.summary.summarise import summarise
+from image_sweeps.report.design import Design
+from image_sweeps.report.record import Record, Subject
+from image_sweeps.report.summarise import summarise
 
 
 def record(levels, accuracy=0.5, status="finished", **choices):

@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from src.summary.charts import charts, standalone
-from src.summary.charts.cost import COSTS, against
-from src.summary.charts.frame import LIGHT, legible, look
-from src.summary.charts.learning import MAX_POINTS, learning
-from src.summary.record import History
+from image_sweeps.report.charts import charts, standalone
+from image_sweeps.report.charts.cost import COSTS, against
+from image_sweeps.report.charts.frame import LIGHT, legible, look
+from image_sweeps.report.charts.learning import MAX_POINTS, learning
+from image_sweeps.report.record import History
 from tests.summary.plain import summary_of
 
 SEEDS = ["0", "1", "2"]

@@ -4,9 +4,9 @@ import shlex
 
 import pytest
 
-from src.compose import composed, hydra_at
-from src.overrides import parse
-from src.summary import commands
+from image_sweeps.cell import commands
+from image_sweeps.config.composition import composed, hydra_at
+from image_sweeps.config.overrides import parse
 from tests.conftest import config_of
 
 

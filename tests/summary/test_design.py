@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from src.summary.design import Design, in_order, varying
+from image_sweeps.report.design import Design, in_order, varying
 from tests.summary.plain import record, subject
 
 

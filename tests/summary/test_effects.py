@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.summary.effects import Grid, Interaction, effects, from_best, interactions, shown_effects
+from image_sweeps.report.effects import Grid, Interaction, effects, from_best, interactions, shown_effects
 
 NUM_SWEEPS = 2000
 MISSING = np.nan

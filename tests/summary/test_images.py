@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from src.fit.calibration import wilson
-from src.summary.images import MAX_COMPARED, best_of, compared, mixups, worst_classes
-from src.summary.record import Confusion, Predictions
+from image_sweeps.fit.calibration import wilson
+from image_sweeps.report.images import MAX_COMPARED, best_of, compared, mixups, worst_classes
+from image_sweeps.report.record import Confusion, Predictions
 from tests.summary.plain import record
 
 NAMES = ("ant", "bee", "cat", "dog")

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from src.report import write_report
-from src.summary.charts.frame import LIGHT
-from src.summary.page import HERE
+from image_sweeps.report.charts.frame import LIGHT
+from image_sweeps.report.page import HERE
+from image_sweeps.report.write import write_report
 from tests.summary.made import maker
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

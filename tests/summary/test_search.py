@@ -1,8 +1,8 @@
 import pytest
 
-from src.search.record import SearchRecord, Trial
-from src.summary.charts.search import front, history, importances
-from src.summary.search import compared, ranked, sentences, summed_up
+from image_sweeps.cell.search_record import SearchRecord, Trial
+from image_sweeps.report.charts.search import front, history, importances
+from image_sweeps.report.search import compared, ranked, sentences, summed_up
 
 
 def trial(number, value=None, *more, epochs=10, state=None, same_as=None, **settings):

@@ -1,7 +1,7 @@
 import pytest
 
-from src.summary import words
-from src.sweep.statistics import Estimate
+from image_sweeps.report import words
+from image_sweeps.report.statistics import Estimate
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from src.tracking.store import settle, store_at
+from image_sweeps.tracking.store import checkpoint_wal, store_at
 
 
 def with_store(outputs):
@@ -22,5 +22,5 @@ def with_store(outputs):
 def _tables():
     """The database as it is before its first experiment; that one says where its artifacts are."""
     with TemporaryDirectory() as folder:
-        settle(store_at(Path(folder), None, "Default"))
+        checkpoint_wal(store_at(Path(folder), None, "Default"))
         return Path(folder, "mlflow.db").read_bytes()

@@ -2,8 +2,8 @@
 
 import torch
 
-from src.fit.epoch import Epoch
-from src.fit.evaluate import evaluate
+from image_sweeps.fit.epoch import Epoch
+from image_sweeps.fit.evaluate import evaluate
 
 
 def evaluated(num_classes=10, num_images=100, strength=2.0, seed=0):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from src.dataset import DataError, image_files
+from image_sweeps.dataset import DataError, image_files
 from tests.dataset.archives import image_folder, image_zip, two_classes, write_folder
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")

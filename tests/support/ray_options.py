@@ -1,6 +1,6 @@
 """The options of conf/hydra/launcher/ray.yaml, for tests that change some of them."""
 
-from src.sweep.engines.ray.options import RayOptions
+from image_sweeps.launch.ray.options import RayOptions
 
 
 def options(**changes):

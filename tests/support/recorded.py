@@ -2,7 +2,7 @@
 
 from mlflow import MlflowClient
 
-from src.tracking.journal import Journal
+from image_sweeps.tracking.journal import Journal
 
 MEASURED = ("val/loss", "val/accuracy", "train/loss", "train/accuracy", "test/loss", "test/accuracy", "best/epoch")
 

@@ -1,6 +1,6 @@
 """The options of conf/hydra/launcher/slurm.yaml, for tests that change some of them."""
 
-from src.sweep.engines.slurm.options import SlurmOptions
+from image_sweeps.launch.slurm.options import SlurmOptions
 
 DEFAULTS = {
     **dict.fromkeys(("partition", "account", "qos", "constraint", "exclude", "reservation", "gpus_per_node")),

@@ -4,8 +4,8 @@ from collections import Counter
 
 from mlflow import MlflowClient
 
-from src.tracking.courier import GONE
-from src.tracking.journal import journals
+from image_sweeps.tracking.delivery_thread import GONE
+from image_sweeps.tracking.journal import journals
 
 TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[8]")
 SWEEP = ("-m", *TINY, "epochs=3", "seed=0,1", "hydra.launcher.slots=1")
@@ -66,5 +66,5 @@ def assert_said_once(process):
     output, errors = process.communicate()
     assert process.returncode == 0, errors
     assert errors.count(GONE) + output.count(GONE) == 1
-    assert "python -m src.tracking sync" in output
+    assert "python -m src.sync" in output
     assert "Traceback" not in output + errors

@@ -137,7 +137,9 @@ class Forked:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            self.kill()  # a command that goes on for ever would keep the error from being seen
         self.wait()
         self.stdout.close()
         self.stderr.close()
@@ -242,11 +244,11 @@ def become(request):
 
 def prepare():
     """Import what a command and a cell need, and start the fork server of cells."""
-    from src.sweep import preload, server
+    from image_sweeps.launch import fork_server, preload
 
     assert preload
     atexit.unregister(os._exit)  # the preloading is a fork server's, which has nothing else to do at its end
-    server.start()
+    fork_server.start()
     for ours in (forkserver, forkserver._forkserver):
         ours.ensure_running = lambda: None  # it runs, as nobody's child but this process's
 

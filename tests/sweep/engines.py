@@ -1,6 +1,6 @@
 """A scheduler for tests: every cell is a real process, as a scheduler's job would be."""
 
-from src.sweep.remote import Over, Running, Waiting
+from image_sweeps.launch.remote import Over, Running, Waiting
 from tests.support import warm
 
 
@@ -14,7 +14,7 @@ class Processes:
         events: what it was told, in order.
     """
 
-    def __init__(self, num_machines=2, num_slots=None, module="src.sweep.node", cold=False):
+    def __init__(self, num_machines=2, num_slots=None, module="image_sweeps.launch.node", cold=False):
         self.num_machines, self.num_slots, self.module, self.cold = num_machines, num_slots, module, cold
         self.queue, self.processes, self.events = [], {}, []
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_info
 
-from src.sweep.result import Result
-from src.tracking.delivery import AwayError, deliver
-from src.tracking.journal import Journal
-from src.tracking.store import StoreError, open_store
-from src.train import record
+from image_sweeps.cell.result import Result
+from image_sweeps.launch.attempt import run_attempt
+from image_sweeps.tracking.delivery import StoreUnavailableError, deliver
+from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.store import StoreError, open_store
 
 DEADLINE_S = 120
 
@@ -48,7 +48,7 @@ def begin_run(cell, folder):
     journal = Journal(folder)
     tags = {"kind": "cell", "cell": cell.id, "sweep": cell.sweep.id}
     journal.begin(cell.name, tags, cell.config.tracking, nested=True)
-    with suppress(AwayError, StoreError):
+    with suppress(StoreUnavailableError, StoreError):
         deliver(journal, open_store(cell.config))
 
 
@@ -130,7 +130,7 @@ def tell_start(cell, folder, progress):
         "said": os.environ.get("SAID"),
     }
     before = set(sys.modules)
-    record(cell, folder, progress)
+    run_attempt(cell, folder, progress)
     note(folder, "facts", **facts, imported=sorted(set(sys.modules) - before))
 
 
@@ -155,7 +155,9 @@ def signal_parent():
 def interrupt_once(cell, folder, progress):
     """The real work; after its second epoch, the first cell presses Ctrl-C."""
     first = cell.config.seed == 0
-    record(cell, folder, AfterEpoch(progress, lambda epoch: signal_parent() if first and epoch.number == 2 else None))
+    run_attempt(
+        cell, folder, AfterEpoch(progress, lambda epoch: signal_parent() if first and epoch.number == 2 else None)
+    )
 
 
 def interrupt_twice(cell, folder, progress):

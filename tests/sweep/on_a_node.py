@@ -5,9 +5,9 @@ import signal
 import sys
 from pathlib import Path
 
-from src.sweep.node import work_alone
-from src.sweep.result import Result
-from src.train import record
+from image_sweeps.cell.result import Result
+from image_sweeps.launch.attempt import run_attempt
+from image_sweeps.launch.node import work_alone
 from tests.sweep.faults import hang, until
 
 
@@ -28,7 +28,7 @@ def work(cell, folder, progress):
         case _:
             (folder / "there").touch()
             until((folder.parent / "go").exists)
-            record(cell, folder, progress)
+            run_attempt(cell, folder, progress)
 
 
 if __name__ == "__main__":

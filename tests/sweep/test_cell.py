@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from src.compose import composed, hydra_at
-from src.dataset import Shape
-from src.sweep.cell import Cell, SweepContext, identity
+from image_sweeps.cell.cell import Cell, SweepContext, identity
+from image_sweeps.config.composition import composed, hydra_at
+from image_sweeps.dataset import Shape
 from tests.conftest import config_of
 
 
@@ -67,9 +67,9 @@ def test_a_frozen_cell_thaws_to_the_same(tmp_path):
     from dataclasses import replace
 
     cell = replace(cell_of("model=cnn_batch"), sweep=SweepContext("sweep", 1, 2))
-    cell.freeze(tmp_path)
-    assert Cell.thaw(tmp_path) == cell
+    cell.save(tmp_path)
+    assert Cell.load(tmp_path) == cell
 
 
 def test_a_folder_without_a_plan_has_no_cell(tmp_path):
-    assert Cell.thaw(tmp_path) is None
+    assert Cell.load(tmp_path) is None

@@ -3,36 +3,36 @@
 import pytest
 from mlflow import MlflowClient
 
-from src.fit.checkpoint import LAST
-from src.sweep.cell import Cell
-from src.sweep.claim import Claim, SupersededError
-from src.sweep.result import Result
-from src.sweep.write_off import write_off
-from src.tracking.delivery import deliver_all
-from src.tracking.journal import Journal
+from image_sweeps.cell.cell import Cell
+from image_sweeps.cell.claim import Claim, SupersededError
+from image_sweeps.cell.result import Result
+from image_sweeps.fit.checkpoint import LAST
+from image_sweeps.launch.finalize import finalize_dead_cell
+from image_sweeps.tracking.delivery import deliver_all
+from image_sweeps.tracking.journal import Journal
 from tests.shared_folder import LOCAL_LOCKS, mounts
 from tests.support import warm
-from tests.support.frozen_sweep import SILENT, Sweep
+from tests.support.saved_sweep import SILENT, Sweep
 from tests.sweep.faults import until
 
 TAKEN_OVER = r"^{}: another attempt, of whichever machine, has taken it over$"
 
 
 def test_a_claim_holds_until_another_comes(tmp_path):
-    first = Claim.of(tmp_path / "cell")
-    first.check()
-    second = Claim.of(tmp_path / "cell")
-    second.check()
+    first = Claim.acquire(tmp_path / "cell")
+    first.raise_if_superseded()
+    second = Claim.acquire(tmp_path / "cell")
+    second.raise_if_superseded()
     with pytest.raises(SupersededError, match=TAKEN_OVER.format("cell")):
-        first.check()
+        first.raise_if_superseded()
 
 
 def test_nothing_is_recorded_after_another_has_come(tmp_path):
-    claim = Claim.of(tmp_path / "cell")
-    journal = Journal(claim.folder, claim.check)
+    claim = Claim.acquire(tmp_path / "cell")
+    journal = Journal(claim.folder, claim.raise_if_superseded)
     (tmp_path / "cell" / "records").mkdir()
     journal.tags({"a": "1"})
-    Claim.of(tmp_path / "cell")
+    Claim.acquire(tmp_path / "cell")
     with pytest.raises(SupersededError):
         journal.tags({"a": "2"})
     assert [entry["tags"] for entry in journal.entries()] == [{"a": "1"}]
@@ -41,19 +41,19 @@ def test_nothing_is_recorded_after_another_has_come(tmp_path):
 def test_a_cell_is_not_written_off_by_a_process_that_has_lost_its_sweep(tmp_path):
     sweep = Sweep(tmp_path, "lost", ["seed=0"])
     (folder,) = sweep.folders
-    claim = Claim.of(folder.parent)
-    Claim.of(folder.parent)
+    claim = Claim.acquire(folder.parent)
+    Claim.acquire(folder.parent)
     with pytest.raises(SupersededError, match=TAKEN_OVER.format("lost")):
-        write_off(Cell.thaw(folder), folder, "failed", "left no result", claim)
-    assert Result.of(folder) is None
+        finalize_dead_cell(Cell.load(folder), folder, "failed", "left no result", claim)
+    assert Result.load(folder) is None
 
 
 def test_a_result_that_a_cell_has_left_is_not_written_off(tmp_path):
     sweep = Sweep(tmp_path, "late", ["seed=0"])
     (folder,) = sweep.folders
     Result(folder.name, "seed=0", "finished").save(folder)
-    assert write_off(Cell.thaw(folder), folder, "failed", "left no result", None).finished
-    assert Result.of(folder).finished
+    assert finalize_dead_cell(Cell.load(folder), folder, "failed", "left no result", None).finished
+    assert Result.load(folder).finished
 
 
 # --- two machines -----------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def test_a_result_that_a_cell_has_left_is_not_written_off(tmp_path):
 
 def on_a_machine(folder):
     """The process of a cell."""
-    return warm.start(folder, module="src.sweep.node")
+    return warm.start(folder, module="image_sweeps.launch.node")
 
 
 def recorded(sweep):
@@ -91,7 +91,7 @@ def test_a_machine_that_was_lost_sight_of_leaves_the_cell_to_the_one_that_has_it
         pass
     assert alone.returncode == 0
 
-    assert Result.of(folder).finished
+    assert Result.load(folder).finished
     ends, accuracies = recorded(contested)
     assert ends == ["FINISHED"]  # of the second: the first has left without a word
     assert [step for step, _ in accuracies] == list(range(1, 61))

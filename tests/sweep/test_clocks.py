@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.fit.checkpoint import LAST
+from image_sweeps.fit.checkpoint import LAST
 from tests.support import warm
 from tests.support.empty_store import with_store
 from tests.support.recorded import histories

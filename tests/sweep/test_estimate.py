@@ -2,9 +2,9 @@ from functools import cache
 
 import pytest
 
-from src.compose import hydra_at
-from src.sweep.estimate import Past, estimate, in_words, params_of
-from src.sweep.plan import plan
+from image_sweeps.config.composition import hydra_at
+from image_sweeps.sweep.estimate import TimedCell, estimate, format_duration, params_of
+from image_sweeps.sweep.plan import plan
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def cells():
 
 
 def past_of(cell, epoch_s, after_s=0.0):
-    return Past(params_of(cell), epoch_s, after_s)
+    return TimedCell(params_of(cell), epoch_s, after_s)
 
 
 def test_a_cell_takes_its_epochs_and_what_comes_after_them(cells):
@@ -50,7 +50,7 @@ def test_cells_unlike_any_before_are_left_out_and_counted(cells, different):
 
 def test_other_data_under_the_same_name_is_other_data(cells):
     (cell,) = cells()
-    elsewhere = Past({**params_of(cell), "fingerprint": "another"}, 2, 0)
+    elsewhere = TimedCell({**params_of(cell), "fingerprint": "another"}, 2, 0)
     assert estimate([cell], [elsewhere], 1).seconds is None
 
 
@@ -93,4 +93,4 @@ def test_without_a_past_or_cells_it_says_so(cells):
     ],
 )
 def test_durations_are_told_in_two_units(seconds, words):
-    assert in_words(seconds) == words
+    assert format_duration(seconds) == words

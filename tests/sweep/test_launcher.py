@@ -9,12 +9,12 @@ import sys
 import pytest
 import torch
 from hydra import compose
-from hydra_plugins.pool_launcher import PoolLauncher
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
-from src.compose import hydra_at
-from src.sweep import server
+from hydra_plugins.pool_launcher import PoolLauncher
+from image_sweeps.config.composition import hydra_at
+from image_sweeps.launch import fork_server as server
 from tests.conftest import ROOT
 from tests.support import warm
 from tests.support.empty_store import with_store
@@ -56,7 +56,7 @@ def test_every_cell_has_its_log_and_its_output_in_its_folder(swept):
     for result in pooled.values():
         (folder,) = outputs.glob(f"sweeps/*/{result['cell']}")
         log = (folder / "train.log").read_text()
-        assert "[src.train][INFO]" in log
+        assert "[image_sweeps.launch.attempt][INFO]" in log
         assert log.count("Epoch(") == (3 if result["status"] == "finished" else 0)
         assert (folder / "output.log").read_text() == ""
 
@@ -85,12 +85,12 @@ def test_the_fork_server_gets_ready_while_the_sweep_is_planned_unless_none_is_ru
 
 
 def test_what_hydra_says_of_a_job_holds_for_the_folder_of_each_cell(launcher, tmp_path):
-    pool, _ = launcher("+hydra.job.env_set.ANY=1", "hydra.verbose=[src.train]")
+    pool, _ = launcher("+hydra.job.env_set.ANY=1", "hydra.verbose=[image_sweeps.launch.attempt]")
     for name in ("a", "b"):
         job = pool.hydra_job(tmp_path / name)
         assert job.logging["handlers"]["file"]["filename"] == str(tmp_path / name / "train.log")
         assert job.environment == {"ANY": "1"}
-        assert job.verbose == ["src.train"]
+        assert job.verbose == ["image_sweeps.launch.attempt"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def started(*arguments):
     raise SystemExit("CUDA was started")
 torch.cuda._device_count_nvml = lambda: 1  # NVML sees a GPU
 torch.cuda._lazy_init = torch._C._cuda_getDeviceCount = torch._C._ensureCUDADeviceGuardSet = started
-import src.sweep.preload
+import image_sweeps.launch.preload
 assert torch.cuda.is_available()
 print("warm", flush=True)
 """

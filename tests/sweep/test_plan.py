@@ -5,12 +5,12 @@ import pytest
 import yaml
 from hydra import compose
 
-from src import bases
-from src.command_line import checked_arguments
-from src.compose import composed, hydra_at
-from src.dataset.digits import Digits
-from src.problems import ConfigError
-from src.sweep.plan import plan
+from image_sweeps.command_line import checked_arguments
+from image_sweeps.config import composition_cache as bases
+from image_sweeps.config.composition import composed, hydra_at
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.dataset.digits import Digits
+from image_sweeps.sweep.plan import plan
 from tests.conftest import choices
 
 
@@ -21,7 +21,7 @@ def test_a_grid_is_the_product_of_its_factors(hydra_conf):
         "optimizer.lr": ("optimizer.lr=0.1", "optimizer.lr=0.2"),
         "seed": ("seed=0", "seed=1", "seed=2"),
     }
-    asked = set(itertools.product((None, "src.norm.BatchNorm"), (0.1, 0.2), range(3)))
+    asked = set(itertools.product((None, "image_sweeps.norm.BatchNorm"), (0.1, 0.2), range(3)))
     found = {
         (c.config.norm.target if "Batch" in c.config.norm.target else None, c.config.optimizer.lr, c.config.seed)
         for c in planned.cells

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.interrupt import Interrupt
-from src.sweep.result import Result
-from src.tracking.journal import Journal
+from image_sweeps.cell.result import Result
+from image_sweeps.system.interrupt import Interrupt
+from image_sweeps.tracking.journal import Journal
 from tests.conftest import ROOT
-from tests.support.frozen_sweep import Sweep
+from tests.support.saved_sweep import Sweep
 from tests.sweep import faults
 
 
@@ -61,7 +61,7 @@ def test_a_cell_fails_alone_with_the_reason_in_its_folder_and_its_run(faulty, se
     made, results = faulty
     result = results[f"seed={seed}"]
     assert (result.status, result.reason) == ("failed", reason)
-    left = Result.of(made.folders[seed])
+    left = Result.load(made.folders[seed])
     assert (left.status, left.reason, left.run_id) == ("failed", reason, result.run_id)
     run = made.runs()[made.folders[seed].name]
     assert (run.info.status, run.data.tags["reason"], run.info.run_id) == ("FAILED", reason, result.run_id)
@@ -150,7 +150,7 @@ def test_a_cell_is_born_with_its_imports_and_without_threads_or_cuda(sweep):
 def test_after_a_failure_no_other_cell_starts_where_it_is_to_stop(sweep):
     made = sweep("seed=2,0,9", "on_failure=stop")
     assert list(made.run(faults.fail_by_seed, num_slots=1)) == ["seed=2"]
-    assert [Result.of(folder) is None for folder in made.folders] == [False, True, True]
+    assert [Result.load(folder) is None for folder in made.folders] == [False, True, True]
 
 
 def test_the_outcome_of_an_earlier_attempt_is_not_taken_for_this_one(sweep):
@@ -176,7 +176,7 @@ def test_one_ctrl_c_lets_running_cells_keep_their_epoch_and_starts_no_other(swee
     with pytest.raises(KeyboardInterrupt):
         made.run(faults.interrupt_once)
     assert signal.getsignal(signal.SIGINT) is before
-    outcomes = [Result.of(folder) for folder in made.folders]
+    outcomes = [Result.load(folder) for folder in made.folders]
     assert [outcome and outcome.status for outcome in outcomes] == ["interrupted", "interrupted", None]
     assert made.board.notes[0].startswith("SIGINT: the running cells finish their epoch and are kept")
     for folder in made.folders[:2]:
@@ -193,7 +193,7 @@ def test_a_ctrl_c_just_before_the_first_cell_is_heeded(sweep):
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             made.run(faults.finish)
-    assert [Result.of(folder) for folder in made.folders] == [None, None, None]
+    assert [Result.load(folder) for folder in made.folders] == [None, None, None]
 
 
 def test_a_second_ctrl_c_stops_them_at_once(sweep):
@@ -202,11 +202,11 @@ def test_a_second_ctrl_c_stops_them_at_once(sweep):
         made.run(faults.interrupt_twice)
     for folder in made.folders[:2]:
         run = made.runs()[folder.name]
-        outcome = Result.of(folder)
+        outcome = Result.load(folder)
         assert (outcome.status, outcome.reason) == ("interrupted", "interrupted at once")
         assert (run.info.status, run.data.tags["reason"]) == ("KILLED", "interrupted at once")
         assert gone(json.loads((folder / "started").read_text())["pid"])
-    assert Result.of(made.folders[2]) is None
+    assert Result.load(made.folders[2]) is None
 
 
 def test_a_fork_server_that_was_killed_costs_the_cells_that_run_and_no_other(sweep):
@@ -219,9 +219,9 @@ def test_a_fork_server_that_was_killed_costs_the_cells_that_run_and_no_other(swe
 
 PARENT = """
 import pickle, sys
-from src.sweep.pool import Pool
-from src.sweep.slots import Slot
-from tests.support.frozen_sweep import SILENT, Seen
+from image_sweeps.launch.pool import Pool
+from image_sweeps.launch.slots import Slot
+from tests.support.saved_sweep import SILENT, Seen
 from tests.sweep import faults
 if __name__ == "__main__":
     folders = pickle.loads(bytes.fromhex(sys.argv[1]))
@@ -236,7 +236,9 @@ def test_nothing_is_left_running_where_the_parent_was_killed(sweep, tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     command = [sys.executable, str(script), pickle.dumps(made.folders).hex()]
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}) as parent:
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
+    ) as parent:
         faults.until(lambda: all((folder / "started").exists() for folder in made.folders))
         parent.kill()
     pids = {pid for told in made.told("started") for pid in told.values()}
@@ -248,9 +250,9 @@ def test_nothing_is_left_running_where_the_parent_was_killed(sweep, tmp_path):
 
 @pytest.mark.gpu
 def test_cells_share_a_gpu(sweep):
-    from src.train import record
+    from image_sweeps.launch.attempt import run_attempt
 
     made = sweep("seed=range(4)", "device=cuda")
-    results = made.run(record, num_slots=2, gpu="0")
+    results = made.run(run_attempt, num_slots=2, gpu="0")
     assert all(result.finished for result in results.values())
     assert not torch.cuda.is_initialized()

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from src.fit.checkpoint import LAST
-from src.sweep.remote import Remote
-from src.sweep.result import Result
-from src.tracking.journal import Journal
-from tests.support.frozen_sweep import SILENT, Seen, Sweep
+from image_sweeps.cell.result import Result
+from image_sweeps.fit.checkpoint import LAST
+from image_sweeps.launch.remote import Remote
+from image_sweeps.tracking.journal import Journal
+from tests.support.saved_sweep import SILENT, Seen, Sweep
 from tests.sweep.engines import Processes
 from tests.sweep.faults import until
 
@@ -88,7 +88,7 @@ def test_a_cell_fails_alone_with_the_reason_in_its_folder(faulty):
         "seed=4": "hung: not over after cell_timeout_s = 2, and killed",
     }
     assert {name: result.reason for name, result in results.items()} == reasons
-    assert [Result.of(folder).reason for folder in made.folders] == list(reasons.values())
+    assert [Result.load(folder).reason for folder in made.folders] == list(reasons.values())
     assert made.board.failures["seed=2"] == "exit code 3\nlast words"
     assert "in hang" in (made.folders[4] / "output.log").read_text()
 
@@ -147,8 +147,8 @@ def test_the_first_interrupt_lets_running_cells_finish_their_epoch_and_takes_bac
     with pytest.raises(KeyboardInterrupt):
         remote(made, engine).run(made.folders)
     thread.join()
-    assert [Result.of(folder).status for folder in made.folders[:2]] == ["interrupted"] * 2
-    assert Result.of(made.folders[2]) is None
+    assert [Result.load(folder).status for folder in made.folders[:2]] == ["interrupted"] * 2
+    assert Result.load(made.folders[2]) is None
     assert made.board.notes[0].startswith("SIGINT: the running cells finish their epoch and are kept")
     assert [process.returncode for process in engine.processes.values()] == [0, 0]
 
@@ -160,7 +160,7 @@ def test_the_second_interrupt_stops_at_once(sweep):
     with pytest.raises(KeyboardInterrupt):
         remote(made, engine).run(made.folders)
     thread.join()
-    assert Result.of(made.folders[0]).reason == "interrupted at once"
+    assert Result.load(made.folders[0]).reason == "interrupted at once"
     assert [process.returncode for process in engine.processes.values()] == [-signal.SIGKILL]
 
 

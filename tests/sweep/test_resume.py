@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from src.compose import hydra_at
-from src.problems import ConfigError
-from src.sweep.cell import Cell
-from src.sweep.plan import plan
-from src.sweep.result import Result
-from src.sweep.run import dry_run, run_sweep
-from src.tracking.journal import Journal
-from src.train import record
+from image_sweeps.cell.cell import Cell
+from image_sweeps.cell.result import Result
+from image_sweeps.config.composition import hydra_at
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.launch.attempt import run_attempt
+from image_sweeps.sweep.plan import plan
+from image_sweeps.sweep.run import dry_run, run_sweep
+from image_sweeps.tracking.journal import Journal
 from tests.support import warm
 from tests.support.empty_store import with_store
 
@@ -79,7 +79,7 @@ class Sweeps:
     def work_on(self, jobs, work):
         for *_, sweep_dir, cell_id in jobs:
             folder = Path(ast.literal_eval(sweep_dir.split("=", 1)[1]), ast.literal_eval(cell_id.split("=", 1)[1]))
-            work(Cell.thaw(folder), folder, self.progress)
+            work(Cell.load(folder), folder, self.progress)
 
     def start(self, *overrides):
         """The same as a user starts it."""
@@ -205,7 +205,7 @@ def test_a_dry_run_tells_what_would_be_done_and_does_nothing(sweeps, capsys):
     assert "2 cells: 2 to run" in (shown := capsys.readouterr().out)
     assert "unknown: no past epochs to go by" in shown
     assert not new.outputs.exists()
-    sweeps.run("seed=0,1", "epochs=1", work=record)
+    sweeps.run("seed=0,1", "epochs=1", work=run_attempt)
     before = sweeps.files()
     capsys.readouterr()
     sweeps.dry_run("seed=0,1,2", "epochs=1", "resume=last")
@@ -235,7 +235,7 @@ def test_what_a_launcher_that_gives_up_has_run_is_kept_and_reported(sweeps, caps
 
 def test_a_failed_cell_is_retried_as_often_as_asked_and_again_when_resumed(sweeps, capsys):
     def work(cell, folder, progress):
-        (record if cell.config.optimizer.arguments()["lr"] > 1 else untrained)(cell, folder, progress)
+        (run_attempt if cell.config.optimizer.arguments()["lr"] > 1 else untrained)(cell, folder, progress)
 
     settings = ("optimizer.lr=0.1,1e30", "epochs=2")
     assert sweeps.run(*settings, "retries=2", work=work) == 1
@@ -303,8 +303,8 @@ def test_a_sweep_that_is_running_cannot_be_resumed(sweeps):
 
 
 def change_code(plan):
-    plan["sources"]["src/fit/loop.py"] = "another"
-    return "the code: src/fit/loop.py"
+    plan["sources"]["image_sweeps/fit/loop.py"] = "another"
+    return "the code: image_sweeps/fit/loop.py"
 
 
 def change_version(plan):

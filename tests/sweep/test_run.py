@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from src.sweep.run import folder_overrides
+from image_sweeps.sweep.run import folder_overrides
 
 
 @pytest.mark.parametrize("cell_id", ["b4a1671d2f28", "1020079e5857", "012345678901", "123456789012", "000000000e12"])

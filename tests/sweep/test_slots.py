@@ -4,9 +4,9 @@ import joblib
 import pytest
 import torch
 
-from src.compose import CONF
-from src.problems import ConfigError
-from src.sweep.slots import PoolOptions, Slot, slots
+from image_sweeps.config.composition import CONF
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.launch.slots import PoolOptions, Slot, slots
 
 DEFAULTS = {"cells_per_gpu": 1, "slots": None}
 

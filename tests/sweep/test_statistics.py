@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.sweep.statistics import estimate, holm, mcnemar, reach
+from image_sweeps.report.statistics import estimate, holm, interval_factor, mcnemar
 
 # Student (1908), from Cushny and Peebles: hours of sleep gained by ten patients with either drug; R ships it as `sleep`
 FIRST = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
@@ -107,4 +107,4 @@ def test_networks_that_err_on_the_same_images_are_not_told_apart():
 
 
 def test_the_reach_of_an_interval():
-    assert reach(3) == pytest.approx(4.302653 / np.sqrt(3))
+    assert interval_factor(3) == pytest.approx(4.302653 / np.sqrt(3))

@@ -132,7 +132,8 @@ class Postgres:
         self._run("pg_ctl", "-D", self.folder / "data", "-w", "-m", "immediate", "stop")
 
     def remove(self):
-        self.stop()
+        if (self.folder / "data" / "postmaster.pid").exists():  # a test that failed may have left it stopped
+            self.stop()
         self.place.cleanup()
 
     def _run(self, program, *arguments):

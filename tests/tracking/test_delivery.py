@@ -10,10 +10,10 @@ import pytest
 import torch
 from filelock import FileLock
 
-from src.tracking.courier import BACK, GONE, Courier
-from src.tracking.delivery import MODEL, AwayError, deliver, deliver_all
-from src.tracking.journal import LOCK, Journal
-from src.tracking.store import store_at
+from image_sweeps.tracking.delivery import MODEL, StoreUnavailableError, deliver, deliver_all
+from image_sweeps.tracking.delivery_thread import BACK, GONE, DeliveryThread
+from image_sweeps.tracking.journal import LOCK, Journal
+from image_sweeps.tracking.store import store_at
 from tests.conftest import config_of
 from tests.tracking.servers import Breaking, until
 
@@ -140,7 +140,7 @@ def test_every_record_arrives_once_though_every_message_is_lost_once(server, way
     while sweep.num_pending or cell.num_pending:
         try:
             deliver_all(tmp_path, store)
-        except AwayError:
+        except StoreUnavailableError:
             num_away += 1
     assert num_away == sum(not retried_at_once(message) for message in way.lost) > 20
     assert_all_is_there_once(open_at(server.uri), sweep, cell)
@@ -160,7 +160,7 @@ def test_every_record_arrives_once_whichever_message_is_lost(server, way, model,
         away = False
         try:
             deliver_all(home, store)
-        except AwayError:
+        except StoreUnavailableError:
             away = True
             deliver_all(home, store)
         assert away == (len(way.lost) == number and not retried_at_once(way.lost[-1]))
@@ -218,22 +218,22 @@ def test_a_journal_that_another_process_delivers_is_left_to_it(server, tmp_path)
 
 
 def test_a_courier_says_once_that_the_store_is_gone_and_once_that_it_is_back(way, tmp_path, monkeypatch):
-    monkeypatch.setattr("src.tracking.courier.RETRY_S", 0.2)
+    monkeypatch.setattr("image_sweeps.tracking.delivery_thread.RETRY_S", 0.2)
     journal, said = Journal(tmp_path / "cell"), []
     journal.begin("run", {}, tracking_to(way.uri), nested=False)
-    courier = Courier(journal, lambda: open_at(way.uri), said.append)
-    courier.wake()
+    delivery_thread = DeliveryThread(journal, lambda: open_at(way.uri), said.append)
+    delivery_thread.wake()
     until(lambda: journal.num_pending == 0, "the first delivery")
     way.loses = lambda _: True
     for epoch in (1, 2, 3):
         journal.metrics([("m", 1.0, epoch, epoch)])
-        courier.wake()
+        delivery_thread.wake()
     until(lambda: said, "a word")
     assert journal.num_pending == 3
     way.loses = lambda _: False
     until(lambda: journal.num_pending == 0, "the second delivery")
     journal.end("FINISHED")
-    courier.close(settled=True)
+    delivery_thread.close(settled=True)
     assert said == [GONE, BACK]
     found = known(open_at(way.uri), journal)
     assert found.metrics == [("m", epoch, epoch, "1.0") for epoch in (1, 2, 3)]
@@ -243,8 +243,8 @@ def test_a_courier_says_once_that_the_store_is_gone_and_once_that_it_is_back(way
 def test_a_courier_does_not_wait_for_a_store_that_stays_away(tmp_path):
     journal, said = Journal(tmp_path), []
     journal.begin("run", {}, tracking_to("http://127.0.0.1:9"), nested=False)
-    courier = Courier(journal, lambda: open_at("http://127.0.0.1:9"), said.append)
-    courier.close(settled=True)
+    delivery_thread = DeliveryThread(journal, lambda: open_at("http://127.0.0.1:9"), said.append)
+    delivery_thread.close(settled=True)
     assert said == [GONE]
     assert journal.num_pending == 1
 
@@ -259,11 +259,11 @@ def test_recording_does_not_wait_for_a_server_that_hangs(tmp_path):
         uri = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         journal = Journal(tmp_path)
         journal.begin("run", {}, tracking_to(uri), nested=False)
-        courier = Courier(journal, lambda: open_at(uri), lambda _: None)
-        courier.wake()
+        delivery_thread = DeliveryThread(journal, lambda: open_at(uri), lambda _: None)
+        delivery_thread.wake()
         connection, _ = deaf.accept()  # now it waits
         for epoch in range(100):
             journal.metrics([("m", 1.0, epoch, epoch)])
-            courier.wake()
+            delivery_thread.wake()
         assert journal.num_pending == 101
         connection.close()

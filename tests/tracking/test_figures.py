@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from src.fit.evaluate import evaluate
-from src.tracking import figures
-from src.tracking.figures.frame import legible
-from src.tracking.figures.mosaic import Mosaic
+from image_sweeps.fit.evaluate import evaluate
+from image_sweeps.tracking import figures
+from image_sweeps.tracking.figures.frame import legible
+from image_sweeps.tracking.figures.mosaic import Mosaic
 from tests.support.evaluations import epochs, evaluated, images_of
 
 TWENTY_RIGHT = "test accuracy 100% (95% interval 84% to 100%) on 20 images"

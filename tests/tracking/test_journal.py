@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from src.tracking import journaled
-from src.tracking.journal import Journal, Progress, journals, pending
+from image_sweeps.tracking import journaled
+from image_sweeps.tracking.journal import Journal, Progress, journals, pending
 from tests.conftest import ROOT, config_of
 
 TRACKING = config_of().tracking
@@ -16,7 +16,7 @@ TRACKING = config_of().tracking
 WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
-from src.tracking.journal import Journal
+from image_sweeps.tracking.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 print("ready", flush=True)
 number = 0

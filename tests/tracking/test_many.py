@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from src.tracking.journal import Journal
-from src.tracking.store import open_store, store_at
+from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.store import open_store, store_at
 from tests.conftest import config_of
 from tests.support.soak import depth
 from tests.tracking.writers import write_one

@@ -9,9 +9,9 @@ from threading import Thread
 import pytest
 from mlflow import MlflowClient
 
-from src.problems import ConfigError
-from src.tracking.journal import Journal
-from src.tracking.sync import reach
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.store import open_store_or_refuse
 from tests.conftest import config_of
 from tests.support import warm
 from tests.support.tracked import (
@@ -30,7 +30,7 @@ GROUP = "server"
 
 
 def sync(outputs, *overrides):
-    return warm.run("sync", f"outputs_dir={outputs}", *overrides, module="src.tracking")
+    return warm.run(f"outputs_dir={outputs}", *overrides, module="src.sync")
 
 
 def test_of_a_server_that_dies_in_mid_sweep_and_comes_back_later_no_record_is_lost(tmp_path):
@@ -74,7 +74,7 @@ def test_offline_a_sweep_needs_no_server_and_is_brought_there_later(server, tmp_
     outputs, elsewhere = tmp_path / "outputs", f"http://127.0.0.1:{free_port()}"
     done = warm.run(*SWEEP, *recorded_at(elsewhere, outputs, "offline"), "tracking.offline=true")
     assert done.returncode == 0, done.stderr
-    assert "python -m src.tracking sync" in done.stdout
+    assert "python -m src.sync" in done.stdout
     assert not (outputs / "mlflow.db").exists()
     assert not Journal(folder_of(outputs)).open
     synced = sync(outputs, f"tracking.uri={server.uri}")  # at another address than was thought
@@ -130,9 +130,9 @@ NO_SERVER = "what answers there is no MLflow server"
     ],
 )
 def test_a_server_that_answers_wrongly_is_one_error_with_its_reason(tmp_path, status, body, reason):
-    """`reach` is what both kinds of command begin with, as the next test shows."""
+    """`open_store_or_refuse` is what both kinds of command begin with, as the next test shows."""
     with answering(status, body) as uri, pytest.raises(ConfigError) as refused:
-        reach(config_of(f"outputs_dir={tmp_path}", f"tracking.uri={uri}"))
+        open_store_or_refuse(config_of(f"outputs_dir={tmp_path}", f"tracking.uri={uri}"))
     (problem,) = refused.value.problems
     assert re.match(re.escape(f"tracking.uri = '{uri}': {reason}"), problem)
     assert "tracking.offline=true" in problem

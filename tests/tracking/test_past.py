@@ -2,14 +2,14 @@
 
 import pytest
 
-from src.compose import hydra_at
-from src.sweep.claim import Claim
-from src.sweep.estimate import estimate, params_of
-from src.sweep.plan import plan
-from src.tracking.past import past_cells
-from src.tracking.run import open_run
-from src.tracking.store import open_store
-from src.train import record
+from image_sweeps.cell.claim import Claim
+from image_sweeps.config.composition import hydra_at
+from image_sweeps.launch.attempt import run_attempt
+from image_sweeps.sweep.estimate import estimate, params_of
+from image_sweeps.sweep.past import past_cells
+from image_sweeps.sweep.plan import plan
+from image_sweeps.tracking.run import open_run
+from image_sweeps.tracking.store import open_store
 from tests.conftest import config_of
 
 TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[8]", "epochs=2")
@@ -44,8 +44,8 @@ def trained(tmp_path_factory):
     """A finished cell, the id of its run, and beside it in the store one that failed."""
     outputs = tmp_path_factory.mktemp("outputs")
     cell = cell_of(outputs)
-    result = record(cell, outputs / "cell", Quiet())
-    with pytest.raises(ZeroDivisionError), open_run(cell, Claim.of(outputs / "failed"), print):
+    result = run_attempt(cell, outputs / "cell", Quiet())
+    with pytest.raises(ZeroDivisionError), open_run(cell, Claim.acquire(outputs / "failed"), print):
         raise ZeroDivisionError
     return cell, result.run_id
 

@@ -6,14 +6,14 @@ from urllib.parse import urlparse
 
 import pytest
 
-from src.report import write_report
-from src.summary.description import MAX_LENGTH, description
-from src.sweep.frozen import FrozenPlan
-from src.sweep.result import Result
-from src.tracking.delivery import deliver
-from src.tracking.journal import Journal
-from src.tracking.publish import publish
-from src.tracking.records import of_sweep
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.saved_plan import SavedPlan
+from image_sweeps.report.description import MAX_LENGTH, description
+from image_sweeps.report.publish import publish
+from image_sweeps.report.records import of_sweep
+from image_sweeps.report.write import write_report
+from image_sweeps.tracking.delivery import deliver
+from image_sweeps.tracking.journal import Journal
 from tests.summary.made import maker, run_of
 from tests.summary.plain import summary_of
 
@@ -33,7 +33,7 @@ def sweep(make):
 
 
 def finish(folder, store, accuracy):
-    cell = FrozenPlan.load(folder).cells[-1]
+    cell = SavedPlan.load(folder).cells[-1]
     run_id = run_of(store, folder / cell.id, cell, accuracy, tags={"sweep": folder.name})
     Result(cell.id, cell.name, "finished", run_id=run_id).save(folder / cell.id)
 
@@ -91,7 +91,7 @@ def test_without_a_finished_cell_there_is_a_description_and_no_metric(make):
 def test_cells_without_a_result_are_known_by_their_runs(make):
     """Of a killed sweep: one run was still open, one had ended without its result being written."""
     folder, store = make({"seed": ["0", "1", "2"]}, lambda v: {"0": "running", "1": "failed"}.get(v["seed"], 0.7))
-    for cell in FrozenPlan.load(folder).cells:
+    for cell in SavedPlan.load(folder).cells:
         Result.remove(folder / cell.id)
     subject, journals = of_sweep(store, folder)
     assert [cell.status for cell in subject.cells] == ["running", "failed", "finished"]
@@ -100,7 +100,7 @@ def test_cells_without_a_result_are_known_by_their_runs(make):
 
 def test_a_level_that_an_arm_does_not_mention_is_looked_up(sweep):
     folder, store = sweep
-    plan = FrozenPlan.load(folder)
+    plan = SavedPlan.load(folder)
     plan.factors["epochs"] = ["8", "16"]
     plan.factors["optimizer"] = ["sgd", "adam"]
     plan.save(folder)

@@ -10,14 +10,14 @@ from PIL import Image
 from pyarrow import csv
 from sklearn.metrics import roc_auc_score
 
-from src.compose import composed, hydra_at
-from src.dataset import ImageSet, StreamedSet
-from src.fit.epoch import Epoch
-from src.fit.evaluate import evaluate
-from src.sweep.cell import Cell
-from src.sweep.claim import Claim
-from src.tracking.run import open_run
-from src.tracking.store import open_store
+from image_sweeps.cell.cell import Cell
+from image_sweeps.cell.claim import Claim
+from image_sweeps.config.composition import composed, hydra_at
+from image_sweeps.dataset import ImageSet, StreamedSet
+from image_sweeps.fit.epoch import Epoch
+from image_sweeps.fit.evaluate import evaluate
+from image_sweeps.tracking.run import open_run
+from image_sweeps.tracking.store import open_store
 
 NAMES = ("ant", "bee", "cat")
 EPOCH = Epoch(1, 1.0, 0.5, 0.0, 0.9, 0.6, 0.1, 2.0, 1_700_000_000_000)
@@ -54,7 +54,7 @@ def streamed(folder, num_images):
 
 def recorded(cell, home, evaluation, test):
     """A run with a batch and a result, and the folder of its artifacts."""
-    with open_run(cell, Claim.of(home), print) as run:
+    with open_run(cell, Claim.acquire(home), print) as run:
         run.log_batch(torch.rand(5, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1]), NAMES)
         run.log_result([EPOCH], EPOCH, evaluation, NAMES, test)
     logged = open_store(cell.config).client.get_run(run.id)

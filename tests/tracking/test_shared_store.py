@@ -88,6 +88,6 @@ def test_of_a_database_that_stops_under_a_living_server_no_record_is_lost(stores
         database.stop()
         assert_said_once(process)
     database.start()
-    synced = warm.run("sync", f"outputs_dir={tmp_path}", module="src.tracking")
+    synced = warm.run(f"outputs_dir={tmp_path}", module="src.sync")
     assert synced.returncode == 0, synced.stderr
     assert_all_is_there(server.uri, tmp_path, "stops")

@@ -7,10 +7,9 @@ from contextlib import closing
 import pytest
 from mlflow import MlflowClient
 
-from src.file_system import network_file_system
-from src.problems import ConfigError
-from src.tracking.store import StoreError, open_store, settle
-from src.tracking.sync import reach
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.system.file_system import network_file_system
+from image_sweeps.tracking.store import StoreError, checkpoint_wal, open_store, open_store_or_refuse
 from tests.conftest import config_of
 from tests.shared_folder import mounts
 
@@ -40,7 +39,7 @@ def test_readers_do_not_block_the_writer(store, outputs):
 
 def test_a_copy_of_a_settled_store_has_everything(store, outputs, tmp_path):
     run = store.client.create_run(store.experiment_id)
-    settle(store)
+    checkpoint_wal(store)
     copy = tmp_path / "copy.db"
     copy.write_bytes((outputs / "mlflow.db").read_bytes())
     assert MlflowClient(f"sqlite:///{copy}").get_run(run.info.run_id).info.run_id == run.info.run_id
@@ -51,8 +50,8 @@ def test_a_store_that_is_being_read_is_settled_later(store, outputs):
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM runs").fetchall()
         store.client.create_run(store.experiment_id)
-        settle(store)  # and does not wait for good, nor fail
-    settle(store)
+        checkpoint_wal(store)  # and does not wait for good, nor fail
+    checkpoint_wal(store)
     assert not (outputs / "mlflow.db-wal").stat().st_size
 
 
@@ -84,8 +83,8 @@ def test_sqlite_on_a_network_file_system_is_refused_with_the_reason(tmp_path, ki
         assert not outputs.exists()
         told = re.escape("Start a tracking server and name it with tracking.uri=http://..., or keep the records")
         with pytest.raises(ConfigError, match=told):
-            reach(config_of(f"outputs_dir={outputs}"))
-        assert reach(config_of(f"outputs_dir={outputs}", "tracking.offline=true")) is None
+            open_store_or_refuse(config_of(f"outputs_dir={outputs}"))
+        assert open_store_or_refuse(config_of(f"outputs_dir={outputs}", "tracking.offline=true")) is None
 
 
 def test_a_file_system_is_that_of_the_folder_that_would_hold_it(tmp_path):

@@ -6,8 +6,8 @@ from urllib.parse import parse_qs
 import mlflow
 import pytest
 
-from src.tracking import view
-from src.tracking.store import open_store
+from image_sweeps.tracking import view
+from image_sweeps.tracking.store import open_store
 from tests.conftest import config_of
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from src.tracking.courier import Courier
-from src.tracking.journal import Journal
-from src.tracking.store import store_at
+from image_sweeps.tracking.delivery_thread import DeliveryThread
+from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.store import store_at
 from tests.conftest import config_of
 
 FACTS = {"name": "digits", "digest": "d1", "source_type": "code", "source": "{}", "profile": "{}", "context": "train"}
@@ -16,13 +16,13 @@ def write_one(home, outputs, uri, experiment, barrier):
     journal = Journal(Path(home))
     barrier.wait()
     journal.begin("run", {"kind": "cell"}, tracking, nested=False)
-    courier = Courier(journal, lambda: store_at(Path(outputs), uri, experiment), lambda _: None)
+    delivery_thread = DeliveryThread(journal, lambda: store_at(Path(outputs), uri, experiment), lambda _: None)
     journal.params({f"p{number}": number for number in range(50)})
     journal.dataset(**FACTS)
     for epoch in range(1, 6):
         journal.metrics([("loss", 1 / epoch, epoch, epoch), ("accuracy", epoch / 10, epoch, epoch)])
-        courier.wake()
+        delivery_thread.wake()
     with journal.files() as folder:
         (folder / "a.txt").write_text("a")
     journal.end("FINISHED")
-    courier.close(settled=True)
+    delivery_thread.close(settled=True)

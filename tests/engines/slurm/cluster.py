@@ -94,14 +94,14 @@ def cluster(folder):
         daemons.enter_context(daemon(["slurmctld", "-D", "-f", f"{folder}/slurm.conf"], folder))
         for node in NODES:
             daemons.enter_context(daemon(["slurmd", "-D", "-N", node, "-f", f"{folder}/slurm.conf"], folder))
-        until(lambda: idle(made), "two idle nodes")
+        until(lambda: unsweepable(made), "two idle nodes")
         try:
             yield made
         finally:
             made.clear()
 
 
-def idle(made):
+def unsweepable(made):
     done = subprocess.run(
         ["sinfo", "--noheader", "--Node", "--partition=main", "--format=%T"],
         capture_output=True,

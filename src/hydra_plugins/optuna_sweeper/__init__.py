@@ -1,0 +1,49 @@
+"""The Hydra sweeper of a search: Optuna proposes trials one by one, and ends those that are not worth going on with.
+
+Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from image_sweeps.launch.sweeper import CellSweeper
+
+if TYPE_CHECKING:
+    from image_sweeps.config.schema import Config
+    from image_sweeps.search.launcher import Launcher
+    from image_sweeps.search.plan import SearchPlan
+
+
+class OptunaSweeper(CellSweeper["SearchPlan"]):
+    """Hydra's side of a search; `image_sweeps.search` plans and runs it."""
+
+    def plan(self, overrides: list[str]) -> "SearchPlan":
+        from image_sweeps.launch.launcher import CellLauncher
+        from image_sweeps.search.plan import plan_search
+
+        planned = plan_search(overrides, self.config_name)
+        if isinstance(self.runner, CellLauncher):
+            self.runner.check_search()
+        return planned
+
+    def configs(self, planned: "SearchPlan") -> "Sequence[Config]":
+        return [planned.default.config]
+
+    def show(self, planned: "SearchPlan", num_slots: int) -> None:
+        from image_sweeps.search.run import dry_run
+
+        dry_run(planned, num_slots)
+
+    def run(self, planned: "SearchPlan") -> int:
+        from image_sweeps.search.run import run_search
+
+        return run_search(planned, self._launcher(planned.options.batch_size))
+
+    def _launcher(self, batch_size: int) -> "Launcher":
+        """The launcher, if it is one of this project, as it is; others are given some trials at a time."""
+        from image_sweeps.launch.launcher import CellLauncher
+        from image_sweeps.search.launcher import BatchLauncher, SlotLauncher
+
+        if isinstance(self.runner, CellLauncher):
+            return SlotLauncher(self.launch, self.runner.run)
+        return BatchLauncher(self.launch, batch_size)

@@ -1,0 +1,1 @@
+"""A Hydra-orchestrated sweep framework for image classification in PyTorch."""

@@ -1,0 +1,181 @@
+"""From overrides to checked configurations, with every mistake in them found.
+
+Each override is looked at by itself, the sound ones are composed, and whatever is wrong with the outcome is added, so
+that the user mends a command line once.
+"""
+
+import shlex
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from hydra import version
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from image_sweeps.config.composition_cache import Base, Choices, CompositionCache, explained, resolved
+from image_sweeps.config.hydra_internals import Hydra, create_config_search_path
+from image_sweeps.config.invocation import program
+from image_sweeps.config.overrides import SEARCHPATH, ParsedOverride, options_of
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.config.schema import GROUPS, Config
+from image_sweeps.system.home import CONF
+
+
+def unique_id() -> str:
+    """A name for a folder that no other start can share; it sorts by time."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+OmegaConf.register_new_resolver("unique_id", unique_id, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("program", lambda command: shlex.join(program(command)), replace=True)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A resolved configuration as plain containers, the same checked, and the choices it was put together from."""
+
+    raw: dict[str, Any]
+    config: Config
+    choices: dict[str, str]
+
+    @classmethod
+    def of(cls, cfg: DictConfig, choices: Mapping[str, str]) -> Self:
+        """The configuration of a Hydra job, `cfg`.
+
+        Raises:
+            ConfigError: with all that is wrong with it.
+        """
+        raw = resolved(cfg)
+        return cls(raw, Config.checked(raw), {group: choices[group] for group in GROUPS})
+
+
+@contextmanager
+def hydra_at(config_dir: Path = CONF, extra_dir: Path | None = None) -> Iterator[None]:
+    """Make `config_dir`, and `extra_dir` after it, known to Hydra for as long as the block runs.
+
+    The same as Hydra does for its flags --config-path and --config-dir.
+    """
+    version.setbase("1.3")
+    search_path = create_config_search_path(str(config_dir))
+    if extra_dir is not None:
+        search_path.prepend("command-line", f"file://{extra_dir.resolve()}", anchor=SearchPathQuery(provider="schema"))
+    Hydra.create_main_hydra2(task_name="train", config_search_path=search_path)
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def composed(overrides: Sequence[str], config_name: str = "config") -> Composed:
+    """The configuration that `overrides`, none of which sweeps, make of `conf/`. Needs `hydra_at`.
+
+    Raises:
+        ConfigError: with all that is wrong with the overrides, the files they choose, and the outcome.
+    """
+    where = [text for text in overrides if text.startswith(SEARCHPATH)]
+    return Composer(config_name, where).composed([text for text in overrides if text not in where])
+
+
+Outcome = tuple[dict[str, Any], dict[str, str]]
+"""A resolved configuration, and the choices that it was put together from."""
+
+
+class Composer:
+    """Composes many configurations that have much in common. Each is what Hydra makes of its overrides by themselves.
+
+    The outcomes share what they have in common; it must not be changed.
+
+    Args:
+        config_name: of the primary file.
+        hydra: overrides of Hydra's own keys, which hold for all.
+    """
+
+    def __init__(self, config_name: str = "config", hydra: Sequence[str] = ()) -> None:
+        self.hydra = tuple(hydra)
+        searchpath = [text for text in hydra if text.startswith(SEARCHPATH)]
+        options = cache(lambda group: options_of(group, config_name, searchpath))
+        self._asked = cache(lambda text: ParsedOverride.parse(text, options))
+        self._cache = CompositionCache(config_name)
+        self._part = cache(_part)
+
+    def composed(self, overrides: Sequence[str]) -> Composed:
+        """The configuration of these overrides, none of which sweeps. Needs `hydra_at`.
+
+        Raises:
+            ConfigError: with all that is wrong with the overrides, the files they choose, and the outcome.
+        """
+        asked = self._parsed([*self.hydra, *overrides])
+        problems = [one.problem for one in asked if one.problem]
+        choices = tuple(one for one in asked if one.is_choice and not one.problem)
+        values = [one for one in asked if not one.is_choice]
+        try:
+            raw, chosen = self._from_parts(choices, values) or self._whole(choices, values)
+            outcome = Composed(raw, Config.checked(raw), chosen)
+            problems += [f"{group}: takes one choice, as in {group}=..." for group in GROUPS if group not in chosen]
+        except ConfigError as error:
+            raise ConfigError([*problems, *error.problems]) from None
+        if problems:
+            raise ConfigError(problems)
+        return outcome
+
+    def _parsed(self, overrides: Sequence[str]) -> list[ParsedOverride]:
+        asked: list[ParsedOverride] = []
+        problems: list[str] = []
+        for text in overrides:
+            try:
+                asked.append(self._asked(text))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        return asked
+
+    def _whole(self, choices: Choices, values: Sequence[ParsedOverride]) -> Outcome:
+        """The choices composed, and then the values changed one after the other: as Hydra does it."""
+        base = self._cache.of(choices)
+        cfg = base.cfg()
+        try:
+            for value in values:
+                value.apply(cfg)
+            return resolved(cfg), base.choices
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError([explained(error)]) from None
+
+    def _from_parts(self, choices: Choices, values: Sequence[ParsedOverride]) -> Outcome | None:
+        """The same at once, put together from the parts under each key at the top, most of which are known already.
+
+        None where a part may depend on another one, or where one cannot be made.
+        """
+        touched: dict[str, list[ParsedOverride]] = {}
+        for value in values:
+            touched.setdefault(value.top, []).append(value)
+        try:
+            trunk, leaves = self._cache.apart(choices)
+            raw, chosen = dict(trunk.plain), dict(trunk.choices)
+            for group, leaf in leaves.items():
+                raw[group], chosen[group] = leaf.plain[group], leaf.choices[group]
+            if not raw or not all(value.is_plain and value.top in raw for value in values):
+                return None
+            for top, asked in touched.items():
+                raw[top] = self._part(leaves.get(top, trunk), top, tuple(asked))
+        except (ConfigError, HydraException, OmegaConfBaseException):
+            return None  # the whole says why
+        return raw, chosen
+
+
+def _part(base: Base, top: str, values: tuple[ParsedOverride, ...]) -> Any:
+    """What stands under one key at the top of `base`, with values in it changed."""
+    part = OmegaConf.masked_copy(base.cfg(), [top])
+    OmegaConf.set_struct(part, True)
+    for value in values:
+        value.apply(part)
+    return resolved(part)[top]

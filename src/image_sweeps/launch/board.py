@@ -1,0 +1,226 @@
+"""How the cells that run at a time are getting on: a table on a terminal, elsewhere a line for each when it is over."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from image_sweeps.system.console import CONSOLE, show_error
+
+if TYPE_CHECKING:  # keeps torch away from --help
+    from image_sweeps.cell.cell import Cell
+    from image_sweeps.cell.result import Result
+
+BAR_WIDTH = 24
+MIN_NAME_WIDTH = 12
+PADDING = (0, 2)
+HEADINGS = ("slot", "epoch", "val acc", "left")
+
+
+class Board(Protocol):
+    """A listener to many cells at a time."""
+
+    def started(self, cell: "Cell", where: str) -> None:
+        """The cell gets a process. One that was thrown off its machine may get another."""
+
+    def begun(self, cell: "Cell", num_done: int) -> None:
+        """The cell is about to train; `num_done` epochs are behind it."""
+
+    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
+        """One more epoch has been measured and kept. They are counted from 1."""
+
+    def failed(self, cell: "Cell", text: str) -> None:
+        """The cell has failed; `text` says why."""
+
+    def over(self, result: "Result") -> None:
+        """The cell has ended, in whichever way."""
+
+    def note(self, text: str) -> None:
+        """Something else that the user should know at once."""
+
+
+class Lines:
+    """For a log or a pipe: a line a cell, when it is over.
+
+    Args:
+        num_cells: that are to be run.
+    """
+
+    def __init__(self, num_cells: int) -> None:
+        self.num_cells = num_cells
+        self.num_over = 0
+        self.num_failed = 0
+
+    def started(self, cell: "Cell", where: str) -> None:
+        pass
+
+    def begun(self, cell: "Cell", num_done: int) -> None:
+        pass
+
+    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
+        pass
+
+    def failed(self, cell: "Cell", text: str) -> None:
+        self.note(f"{cell.name} failed. {text}")
+
+    def over(self, result: "Result") -> None:
+        self.num_over += 1
+        self.num_failed += result.status == "failed"
+        outcome = (result.reason or "pruned") if result.status == "pruned" else str(result.status)
+        if result.finished:
+            outcome = f"val {result.val_accuracy:.2%}, test {result.test_accuracy:.2%}, {result.seconds:.1f} s"
+        line = f"[{self.num_over}/{self.num_cells}] {result.name}: {outcome}"
+        CONSOLE.print(line, markup=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        show_error(text)
+
+
+@dataclass
+class Row:
+    """A running cell. Times are on the monotonic clock.
+
+    Attributes:
+        name: the cell's.
+        slot: the name of where it runs.
+        num_epochs: that it is to train, at most.
+        started: when it got its process.
+        begun: when it began to train, with `num_done_before` epochs behind it; None before that.
+        num_done: the epochs that are behind it.
+        last: when the last of them was over; None before the first in this process.
+        accuracy: of validation, after that.
+    """
+
+    name: str
+    slot: str
+    num_epochs: int
+    started: float
+    begun: float | None = None
+    num_done_before: int = 0
+    num_done: int = 0
+    last: float | None = None
+    accuracy: float | None = None
+
+    def remaining_s(self, now: float) -> float | None:
+        """How long its other epochs take, if all are trained; None before the first is over."""
+        if self.begun is None or self.last is None:
+            return None
+        epoch_s = (self.last - self.begun) / (self.num_done - self.num_done_before)
+        return max(0.0, self.last + epoch_s * (self.num_epochs - self.num_done) - now)
+
+    def texts(self, now: float) -> tuple[str, str, str, str]:
+        """What stands in the columns after the name."""
+        if self.begun is None:
+            return self.slot, "starts", "", ""
+        epoch = f"{self.num_done:>{len(str(self.num_epochs))}}/{self.num_epochs}"
+        accuracy = "" if self.accuracy is None else f"{self.accuracy:.2%}"
+        return self.slot, epoch, accuracy, clock(self.remaining_s(now))
+
+
+class LiveTable(Lines):
+    """For a terminal: a row a running cell, the whole sweep below, and above, for good, a line for each that is over.
+
+    Args:
+        num_cells: that are to be run.
+    """
+
+    def __init__(self, num_cells: int) -> None:
+        super().__init__(num_cells)
+        self.rows: dict[str, Row] = {}
+        self.durations_s: list[float] = []
+
+    def started(self, cell: "Cell", where: str) -> None:
+        self.rows[cell.id] = Row(cell.name, where, cell.config.epochs, time.monotonic())
+
+    def begun(self, cell: "Cell", num_done: int) -> None:
+        row = self.rows[cell.id]
+        row.num_done = row.num_done_before = num_done
+        row.begun = time.monotonic()
+
+    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
+        row = self.rows[cell.id]
+        row.num_done, row.accuracy, row.last = number, val_accuracy, time.monotonic()
+
+    def over(self, result: "Result") -> None:
+        row = self.rows.pop(result.cell, None)  # None of one that was never given a machine
+        if row and result.finished:
+            self.durations_s.append(time.monotonic() - row.started)
+        super().over(result)
+
+    def note(self, text: str) -> None:
+        if sys.stderr.isatty():  # the same terminal: only what goes through its console does not tear the table
+            CONSOLE.print(text, markup=False, soft_wrap=True)
+        else:
+            super().note(text)
+
+    def render(self) -> Group:
+        """The table as it stands. Called from the thread that redraws it."""
+        now, rows = time.monotonic(), list(self.rows.values())
+        room = max(1, CONSOLE.height - 4)  # of a table higher than the terminal, the end would be cut, with the whole
+        texts = [HEADINGS, *(row.texts(now) for row in rows[:room])]
+        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+        name_width = max(MIN_NAME_WIDTH, CONSOLE.width - sum(widths) - PADDING[1] * len(widths))
+        names = ["running", *(shortened(row.name, name_width) for row in rows[:room])]
+        table = Table.grid(padding=PADDING)
+        for _ in range(1 + len(HEADINGS)):
+            table.add_column(no_wrap=True)
+        for number, (name, columns) in enumerate(zip(names, texts, strict=True)):
+            table.add_row(name, *columns, style="" if number else "dim")
+        hidden = [Text(f"and {len(rows) - room} more", style="dim")] if len(rows) > room else []
+        return Group(table, *hidden, self._whole(now, rows))
+
+    def _whole(self, now: float, rows: Sequence[Row]) -> Table:
+        """The sweep in one line."""
+        done = self.num_over + sum(row.num_done / row.num_epochs for row in rows)
+        failed = f", {self.num_failed} failed" if self.num_failed else ""
+        line = Table.grid(padding=PADDING)
+        bar = ProgressBar(self.num_cells, done, width=BAR_WIDTH)
+        line.add_row(bar, f"{self.num_over}/{self.num_cells} cells{failed}", clock(self._remaining_s(now, rows)))
+        return line
+
+    def _remaining_s(self, now: float, rows: Sequence[Row]) -> float | None:
+        """How long the sweep takes, if the cells to come take as long as those before; None where none has come far."""
+        remaining = [row.remaining_s(now) for row in rows]
+        totals = [now - row.started + left for row, left in zip(rows, remaining, strict=True) if left is not None]
+        if not rows or not (totals := totals + self.durations_s):
+            return None
+        typical_s = sum(totals) / len(totals)
+        num_waiting = self.num_cells - self.num_over - len(rows)
+        work_s = num_waiting * typical_s + sum(typical_s if left is None else left for left in remaining)
+        return work_s / len(rows)
+
+
+def clock(seconds: float | None) -> str:
+    """`1:05`, `2:01:05`, or nothing where that is not known."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def shortened(name: str, width: int) -> str:
+    """`name` in at most `width` characters, cut in the middle: what differs between cells is often at an end."""
+    if len(name) <= width:
+        return name
+    tail = (width - 1) // 2
+    return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
+
+
+@contextmanager
+def board(num_cells: int) -> Iterator[Board]:
+    """What shows the progress of `num_cells` cells on this terminal, if it is one."""
+    if not CONSOLE.is_terminal:
+        yield Lines(num_cells)
+        return
+    table = LiveTable(num_cells)
+    with Live(get_renderable=table.render, console=CONSOLE, transient=True, redirect_stderr=sys.stderr.isatty()):
+        yield table

@@ -1,0 +1,75 @@
+"""A cell in the process that Hydra runs it in: a single one, or one of a sweep with a launcher that is not ours."""
+
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from image_sweeps.cell.cell import Cell
+from image_sweeps.cell.result import Result
+from image_sweeps.config.composition import Composed
+from image_sweeps.config.problems import ConfigError, refuse
+from image_sweeps.config.schema import Config
+from image_sweeps.fit.device import limit_threads
+from image_sweeps.launch.attempt import run_attempt
+from image_sweeps.launch.terminal import following
+from image_sweeps.sweep.terminal import show_results
+from image_sweeps.system.console import show_error
+from image_sweeps.system.interrupt import Interrupt
+from image_sweeps.system.torchrun import TorchrunEnv
+from image_sweeps.tracking.kept import show_kept
+from image_sweeps.tracking.store import open_store_or_refuse
+from image_sweeps.tracking.view import show_runs
+
+
+def run_job(cfg: DictConfig) -> None:
+    """Train a cell: a sweep's, which the sweeper has saved in the folder, or a single one.
+
+    Raises:
+        KeyboardInterrupt: where a cell of a sweep was interrupted: the launcher is to start no other.
+    """
+    hydra_cfg = HydraConfig.get()
+    folder = Path(hydra_cfg.runtime.output_dir)
+    planned = Cell.load(folder) if hydra_cfg.mode == RunMode.MULTIRUN else None
+    with Interrupt.on_signals() as interrupt, following(interrupt) as progress:
+        if planned is not None:
+            _limit_threads(planned.config)
+            if not _given_up(planned, folder) and run_attempt(planned, folder, progress).status == "interrupted":
+                raise KeyboardInterrupt
+            return
+        composed = Composed.of(cfg, hydra_cfg.runtime.choices)
+        source = composed.config.dataset.build(composed.config.data_dir)
+        single = Cell.of(composed, hydra_cfg.overrides.task, source.fingerprint)
+        _reach(single)
+        _limit_threads(single.config)
+        result = run_attempt(single, folder, progress)
+    if result.status == "interrupted":
+        show_error(f"{single.name} was {result.reason}; what it had learned is in {folder}")
+        sys.exit(interrupt.exit_code)
+    if not result.finished:
+        sys.exit(1)
+    show_results([result])
+    if not show_kept(folder, single.config):
+        show_runs(single.config, sweep=None)
+
+
+def _reach(cell: Cell) -> None:
+    """End the process (2) where the cell's store cannot be opened: nothing has been trained yet."""
+    try:
+        open_store_or_refuse(cell.config)
+    except ConfigError as error:
+        refuse(error)
+
+
+def _limit_threads(config: Config) -> None:
+    """Compute with as many threads as the cell would in the pool, so that the numbers are the same to the last bit."""
+    limit_threads(config.threads if TorchrunEnv.load() else config.threads * config.devices)
+
+
+def _given_up(cell: Cell, folder: Path) -> bool:
+    """Whether a cell of the sweep has failed, and no other is to be started. For launchers that do not know that."""
+    if cell.config.on_failure == "continue":
+        return False
+    return any(result.status == "failed" for other in folder.parent.iterdir() if (result := Result.load(other)))

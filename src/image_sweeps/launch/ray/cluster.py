@@ -1,0 +1,198 @@
+"""A Ray cluster: connected to or started, looked at before anything runs there, and what a cell's task is there."""
+
+import math
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from image_sweeps.cell.saved_plan import PACKAGES
+from image_sweeps.config.problems import MAX_LISTED, ConfigError, listed
+from image_sweeps.launch.ray import sent
+from image_sweeps.launch.ray.internals import address_of
+from image_sweeps.launch.ray.messages import Connected, Setup
+from image_sweeps.launch.ray.options import KEY, Init
+from image_sweeps.system.home import PACKAGE
+
+ray.cloudpickle.register_pickle_by_value(sent)
+
+
+ANSWER_S = 5.0
+"""How long a machine may take to accept a connection."""
+
+LOOK_S = 120.0
+"""How long a node may take for a look at itself; it starts a Python first."""
+
+Task = Callable[[str], Any]
+
+
+def connect(setup: Setup) -> tuple[Connected, Task]:
+    """Connect to the cluster, or start it. Returns what is to be known of it, and what makes a cell's task.
+
+    Raises:
+        ConfigError: where there is no such cluster, or its nodes cannot run the cells.
+    """
+    options = setup.options.ray
+    _init(options.init)
+    nodes = [found for found in ray.nodes() if found["Alive"]]
+    num_gpus = num_gpus_of(setup, nodes)
+    asked = options.remote.resources_of_node(num_gpus)
+    task = _task(setup, num_gpus)
+    able = [found for found in nodes if num_slots_of(found["Resources"], asked)]
+    if not able and not setup.options.autoscaling:
+        raise ConfigError([_no_room(nodes, asked)])
+    if problems := _looked_at(able, setup):
+        raise ConfigError(problems)
+    return Connected(sum(num_slots_of(found["Resources"], asked) for found in able)), task
+
+
+def disconnect() -> None:
+    """Leave the cluster; one that was started here ends."""
+    ray.shutdown()
+
+
+def _init(init: Init) -> None:
+    if not init.starts_one:
+        _reach(init)
+    try:
+        ray.init(**init.arguments, log_to_driver=False, logging_level="ERROR")
+    except (Exception, SystemExit) as error:
+        told = "no cluster of Ray's answers there" if isinstance(error, SystemExit) else _first_lines(str(error))
+        cause = str(error.__cause__ or "").strip().splitlines()[-1:]  # with a traceback before it
+        raise ConfigError([f"{KEY}.ray.init, with address = {init.address!r}: {'. '.join([told, *cause])}"]) from None
+
+
+def _reach(init: Init) -> None:
+    """See whether anything is at the address: Ray takes two minutes to find out.
+
+    Raises:
+        ConfigError: where there is nothing.
+    """
+    key = f"{KEY}.ray.init.address = {init.address!r}"
+    next_step = "`ray start --head` starts a cluster, and says what its address is; local starts one for the sweep"
+    try:
+        address = address_of(init.address)
+        host, port = address.rsplit(":", 1)
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except ConnectionRefusedError:
+        raise ConfigError([f"{key}: no cluster is there, at {address}; {next_step}"]) from None
+    except ConnectionError:  # Ray's, for auto
+        raise ConfigError([f"{key}: no cluster runs on this machine; {next_step}"]) from None
+    except ValueError:
+        raise ConfigError([f"{key}: must be host:port, auto or local"]) from None
+    except OSError as error:
+        raise ConfigError([f"{key}: cannot be reached ({error.strerror or error}); {next_step}"]) from None
+
+
+def num_gpus_of(setup: Setup, nodes: Sequence[Mapping[str, Any]]) -> float:
+    """Of one cell: as asked, or else one where the cluster has any and the cells want them."""
+    asked = setup.options.ray.remote.num_gpus
+    if asked is not None:
+        return asked
+    there = any(found["Resources"].get("GPU") for found in nodes)
+    return float(there if setup.wants_gpu is None else setup.wants_gpu)
+
+
+def _task(setup: Setup, num_gpus: float) -> Task:
+    """What makes the task of a cell, by its folder."""
+    asked = setup.options.ray.remote
+    try:
+        remote = ray.remote(
+            **asked.arguments(num_gpus),
+            max_retries=0,  # whether it is run again depends on what befell it
+            max_calls=0,  # or a worker ends after each cell that had a GPU; it does not touch it
+            name="cell",
+        )(sent.call)
+    except (ValueError, TypeError) as error:
+        raise ConfigError([f"{KEY}.ray.remote: {_first_lines(str(error))}"]) from None
+    gives_gpu = num_gpus > 0
+    fixed = (str(PACKAGE.parent), str(Path.cwd()), "attempt")
+    return lambda folder: remote.remote(*fixed, folder, asked.num_threads, gives_gpu, setup.work)
+
+
+def num_slots_of(there: Mapping[str, float], asked: Mapping[str, float]) -> int:
+    """How many cells a node has room for. Those that share a GPU share one each."""
+    room = [math.floor(there.get(name, 0) / amount + 1e-9) for name, amount in asked.items()]
+    gpus = asked.get("GPU", 0)
+    if 0 < gpus < 1:
+        room.append(int(there.get("GPU", 0)) * math.floor(1 / gpus + 1e-9))
+    return min(room)
+
+
+def _no_room(nodes: Sequence[Mapping[str, Any]], asked: Mapping[str, float]) -> str:
+    """That no node can run a cell, and what they have of what it asks for."""
+    wish = ", ".join(f"{name} {amount:g}" for name, amount in asked.items())
+    have = "; ".join(
+        f"{found['NodeManagerHostname']}: " + ", ".join(f"{name} {found['Resources'].get(name, 0):g}" for name in asked)
+        for found in nodes[:MAX_LISTED]
+    )
+    more = f"; and {len(nodes) - MAX_LISTED} more" if len(nodes) > MAX_LISTED else ""
+    return (
+        f"{KEY}.ray.remote: a cell asks for {wish}, and no node of the cluster has so much ({have}{more}); ask for "
+        f"less with {KEY}.ray.remote.num_cpus=..., num_gpus=..., or, where the cluster adds nodes by itself, wait for "
+        f"them with {KEY}.autoscaling=true"
+    )
+
+
+def _looked_at(nodes: Sequence[Mapping[str, Any]], setup: Setup) -> list[str]:
+    """What hinders these nodes from running cells, in words."""
+    look = ray.remote(num_cpus=0, max_retries=0)(sent.look)
+    with _token(setup.outputs_dir) as (token, content):
+        home = sent.Home(
+            project=str(PACKAGE.parent),
+            digest=sent.digest(PACKAGE.parent),
+            folder=str(Path.cwd()),
+            outputs_dir=str(setup.outputs_dir),
+            token=token,
+            content=content,
+            versions={name: version(name) for name in PACKAGES},
+        )
+        refs = {}
+        for found in nodes:
+            there = NodeAffinitySchedulingStrategy(found["NodeID"], soft=False)
+            refs[look.options(scheduling_strategy=there).remote(vars(home))] = found["NodeManagerHostname"]
+        if refs:
+            ray.wait(list(refs), num_returns=len(refs), timeout=LOOK_S)
+        who: dict[str, list[str]] = {}
+        for ref, name in refs.items():
+            for problem in _answer(ref):
+                who.setdefault(problem, []).append(name)
+    return [f"hydra/launcher = 'ray': {listed(names)} {problem}" for problem, names in who.items()]
+
+
+def _answer(ref: Any) -> list[str]:
+    try:
+        problems: list[str] = ray.get(ref, timeout=0)
+    except ray.exceptions.GetTimeoutError:
+        return [f"does not answer within {LOOK_S:g} s"]
+    except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+        return []  # it has gone: nothing will run there
+    except ray.exceptions.RayError as error:
+        return [f"cannot be looked at: {_first_lines(str(error))}"]
+    return problems
+
+
+@contextmanager
+def _token(folder: Path) -> Iterator[tuple[str, str]]:
+    """The name of a file that whoever shares the folder can read, and what stands in it."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    token, content = folder / f".ray.{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+    token.write_text(content)
+    try:
+        yield token.name, content
+    finally:
+        token.unlink()
+        for path in made:  # nothing has been written yet
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _first_lines(text: str) -> str:
+    return " ".join(text.strip().splitlines()[:3])

@@ -1,0 +1,90 @@
+"""An attempt at a cell, in a worker of Ray's on a node."""
+
+import os
+import socket
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from image_sweeps.system.files import write_text
+from image_sweeps.system.interrupt import Interrupt
+
+if TYPE_CHECKING:
+    from image_sweeps.cell.cell import Cell
+    from image_sweeps.cell.result import Result
+
+WHERE_FILE = "where.txt"
+"""In the cell's folder, as long as it runs: on which node, and on which of its GPUs."""
+
+
+def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
+    """Run the cell that is saved in the folder at `path`, as the pool on one machine does in one of its slots.
+
+    It has a process of its own, from a fork server that Ray's worker keeps for the cells after it: what befalls the
+    cell leaves the worker alone, so that a worker or node that is lost is not the cell's fault.
+
+    Args:
+        path: of the cell's own folder.
+        num_threads: that it may use on the CPU.
+        gives_gpu: whether Ray has given it a GPU, or a share of one; it sees no other.
+        work: what is done with it, by name.
+
+    Returns: whether it was interrupted, and may go on.
+    """
+    from pkgutil import resolve_name
+
+    with Interrupt.on_signals() as interrupt:  # before anything that takes long; Ray's cancelling is a SIGINT
+        from image_sweeps.cell.result import Result
+        from image_sweeps.launch.pool import Pool
+        from image_sweeps.launch.slots import Slot
+        from image_sweeps.launch.worker import HydraJob
+
+        folder = Path(path)
+        left = Result.load(folder)
+        if left is not None and left.status != "interrupted":
+            return False  # the node was lost after that
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES") if gives_gpu else ""
+        where = f"{socket.gethostname()} gpu {gpus}" if gpus else socket.gethostname()
+        write_text(folder / WHERE_FILE, where)
+        sys.modules["__main__"].__spec__ = find_spec(
+            "image_sweeps.__main__"
+        )  # or each cell would import Ray's main module
+        pool = Pool([Slot(where, num_threads, gpus)], HydraJob.load, Output(folder), resolve_name(work))
+        try:
+            pool.run([folder])
+        except KeyboardInterrupt:
+            return True
+    return interrupt.requested
+
+
+class Output:
+    """A board that writes into the cell's output what is told of it; its numbers are read elsewhere.
+
+    Args:
+        folder: the cell's own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def started(self, cell: "Cell", where: str) -> None:
+        pass
+
+    def begun(self, cell: "Cell", num_done: int) -> None:
+        pass
+
+    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
+        pass
+
+    def failed(self, cell: "Cell", text: str) -> None:
+        self.note(text)
+
+    def over(self, result: "Result") -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        from image_sweeps.launch.worker import OUTPUT_FILE
+
+        with (self.folder / OUTPUT_FILE).open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")

@@ -1,0 +1,131 @@
+"""What `conf/hydra/launcher/ray.yaml` says, checked. Ray checks the values itself where it knows them better."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+
+from image_sweeps.config.problems import ConfigError, describe_problem
+from image_sweeps.config.schema import STRICT
+
+KEY = "hydra.launcher"
+
+Text = Annotated[str, Field(min_length=1)]
+
+CLIENT = "ray://"
+
+SMALLEST_STORE_BYTES = 75 * 2**20
+"""Of Ray's object store, which cells do not use: the least that it takes."""
+
+
+class Init(BaseModel):
+    """Arguments of `ray.init`; others than these are its business."""
+
+    model_config = ConfigDict(**{**STRICT, "extra": "allow"})
+    address: Text
+    num_cpus: PositiveInt | None
+    num_gpus: NonNegativeInt | None
+    resources: dict[Text, NonNegativeFloat] | None
+    include_dashboard: bool | None
+
+    @property
+    def starts_one(self) -> bool:
+        """Whether a cluster is started for the sweep."""
+        return self.address == "local"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those that are given. One that is null is left to Ray, which for a cluster that is there refuses most."""
+        given = {key: value for key, value in self.model_dump().items() if value is not None}
+        if self.starts_one:
+            return {"object_store_memory": SMALLEST_STORE_BYTES, **given}  # by default 30% of the machine's memory
+        given.pop("include_dashboard", None)
+        return given
+
+
+class TaskResources(BaseModel):
+    """Arguments of `ray.remote`: what one cell asks of its node."""
+
+    model_config = STRICT
+    num_cpus: NonNegativeFloat
+    num_gpus: NonNegativeFloat | None
+    memory: PositiveInt | None
+    resources: dict[Text, NonNegativeFloat] | None
+    accelerator_type: Text | None
+    label_selector: dict[Text, Text] | None
+    scheduling_strategy: Literal["DEFAULT", "SPREAD"]
+    max_retries: Annotated[int, Field(ge=-1)]
+
+    @property
+    def num_threads(self) -> int:
+        """That a cell computes with."""
+        return max(1, int(self.num_cpus))
+
+    def arguments(self, num_gpus: float) -> dict[str, Any]:
+        """Those that are given, with this number of GPUs."""
+        given = self.model_dump(exclude={"num_gpus", "max_retries"}, exclude_none=True)
+        return {**given, "num_gpus": num_gpus}
+
+    def resources_of_node(self, num_gpus: float) -> dict[str, float]:
+        """What a node must have, in Ray's names."""
+        asked = {"CPU": self.num_cpus, "GPU": num_gpus, "memory": float(self.memory or 0), **(self.resources or {})}
+        if self.accelerator_type:
+            asked[f"accelerator_type:{self.accelerator_type}"] = 0.001
+        return {name: amount for name, amount in asked.items() if amount}
+
+
+class Both(BaseModel):
+    """The group `hydra.launcher.ray`."""
+
+    model_config = STRICT
+    init: Init
+    remote: TaskResources
+
+
+class RayOptions(BaseModel):
+    """The options; what each means stands beside it in the file."""
+
+    model_config = STRICT
+    ray: Both
+    autoscaling: bool
+
+    @classmethod
+    def checked(cls, raw: Mapping[str, Any]) -> Self:
+        """The options in `raw`.
+
+        Raises:
+            ConfigError: with every problem found.
+        """
+        try:
+            options = cls.model_validate(dict(raw))
+        except ValidationError as error:
+            raise ConfigError([f"{KEY}.{describe_problem(problem, cls)}" for problem in error.errors()]) from None
+        if problems := list(options._problems()):
+            raise ConfigError(problems)
+        return options
+
+    def _problems(self) -> list[str]:
+        init, asked = self.ray.init, self.ray.remote
+        amounts = {"num_cpus": asked.num_cpus, "num_gpus": asked.num_gpus, **(asked.resources or {})}
+        problems = [
+            f"{KEY}.ray.remote.{'' if name.startswith('num_') else 'resources.'}{name} = {amount:g}: must be a whole "
+            "number, or less than 1 for a share of one"
+            for name, amount in amounts.items()
+            if amount and amount > 1 and not amount.is_integer()
+        ]
+        if init.address.startswith(CLIENT):
+            problems.append(
+                f"{KEY}.ray.init.address = {init.address!r}: a sweep reads what its cells write, and so has to run on "
+                "a node of the cluster; start it there, or by `ray job submit`, with the address as host:port or auto"
+            )
+        if (
+            asked.num_cpus == 0
+            and not asked.num_gpus
+            and not asked.memory
+            and not any((asked.resources or {}).values())
+        ):
+            problems.append(
+                f"{KEY}.ray.remote.num_cpus = 0: nothing would limit how many cells a node runs at a time; give it "
+                "CPUs, or memory or resources of its own"
+            )
+        return problems

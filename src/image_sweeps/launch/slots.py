@@ -1,0 +1,89 @@
+"""Where the cells of a sweep run, and how many of them at a time."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import joblib
+import torch
+from pydantic import BaseModel, PositiveInt, ValidationError
+
+from image_sweeps.config.problems import ConfigError, describe_problem
+from image_sweeps.config.schema import STRICT
+
+
+class PoolOptions(BaseModel):
+    """What `conf/hydra/launcher/pool.yaml` says, checked."""
+
+    model_config = STRICT
+    cells_per_gpu: PositiveInt
+    slots: PositiveInt | None
+
+    @classmethod
+    def checked(cls, raw: Mapping[str, Any]) -> Self:
+        """The options in `raw`.
+
+        Raises:
+            ConfigError: with every problem found.
+        """
+        try:
+            return cls.model_validate(dict(raw))
+        except ValidationError as error:
+            raise ConfigError(
+                [f"hydra.launcher.{describe_problem(problem, cls)}" for problem in error.errors()]
+            ) from None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one cell at a time.
+
+    Attributes:
+        name: for the terminal.
+        num_threads: that the cell may use on the CPU, all of its processes together.
+        gpu: what CUDA_VISIBLE_DEVICES is to be, so that the cell sees no other GPU; None leaves it as it is.
+    """
+
+    name: str
+    num_threads: int
+    gpu: str | None = None
+
+
+def slots(options: PoolOptions, device: str, devices: int = 1, threads: int = 1) -> list[Slot]:
+    """The slots that this machine has for cells on `device`, each with so many `devices`, and `threads` for each.
+
+    Cells that share GPUs are spread: a sweep of two cells on two GPUs uses both. GPUs that are too few for one more
+    cell stay idle.
+    """
+    num_threads = threads * devices
+    if accelerators := _accelerators(device):
+        assert devices <= len(accelerators), "the configuration was checked on this machine"
+        places = _grouped(accelerators, devices)
+        count = options.slots or len(places) * options.cells_per_gpu
+        return [Slot(name, num_threads, gpu) for name, gpu in (places * count)[:count]]
+    # the cores that affinity and the control group leave to this process, not those of the machine
+    count = options.slots or max(1, joblib.cpu_count() // num_threads)
+    return [Slot(f"cpu {number}", num_threads) for number in range(count)]
+
+
+def _grouped(accelerators: Sequence[tuple[str, str | None]], devices: int) -> list[tuple[str, str | None]]:
+    """Neighbours together, which are often connected best: `gpu 0,1` and `gpu 2,3`."""
+    if devices == 1:
+        return list(accelerators)
+    gpus = [gpu for _, gpu in accelerators if gpu is not None]
+    groups = [",".join(gpus[first : first + devices]) for first in range(0, len(gpus) - devices + 1, devices)]
+    return [(f"gpu {group}", group) for group in groups]
+
+
+def _accelerators(device: str) -> list[tuple[str, str | None]]:
+    """The GPUs that cells on `device` are spread over, as name and CUDA_VISIBLE_DEVICES; none for the CPU."""
+    if device in ("auto", "cuda"):
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        numbers = range(torch.cuda.device_count())  # asks the driver's NVML, and does not start CUDA
+        gpus = [str(number) for number in numbers] if visible is None else visible.split(",")
+        if numbers:
+            return [(f"gpu {gpus[number].strip()}", gpus[number].strip()) for number in numbers]
+    if device == "cpu" or (device == "auto" and not torch.backends.mps.is_available()):
+        return []
+    return [("mps" if device == "auto" else device, None)]

@@ -1,0 +1,168 @@
+"""The answer in a sentence or two, as far as the numbers allow one: what is uncertain is said to be."""
+
+from collections.abc import Mapping, Sequence
+
+from image_sweeps.report.content import Best, Configuration, Question
+from image_sweeps.report.design import level
+from image_sweeps.report.effects import Effect, Interaction
+from image_sweeps.report.statistics import Estimate
+from image_sweeps.report.words import count, interval, listed, percent, points, points_interval
+
+MAX_EFFECTS = 2
+
+
+def answer(
+    question: Question,
+    configurations: Sequence[Configuration],
+    effects: Sequence[Effect],
+    interactions: Sequence[Interaction],
+    best: Best | None,
+    counts: Mapping[str, int],
+) -> list[str]:
+    """What came out, in sentences.
+
+    Args:
+        question: what was asked.
+        configurations: those with a finished cell.
+        effects: of the factors.
+        interactions: of the factors.
+        best: the best cell; None where none has finished.
+        counts: cells by status.
+    """
+    if best is None:
+        return [f"There is no answer yet: no cell has finished ({standing(counts)})."]
+    said = [
+        _incomplete(counts),
+        *_differences(question, effects, interactions),
+        _chosen(question, configurations, best),
+    ]
+    return [sentence for sentence in said if sentence]
+
+
+def noun(question: Question) -> str:
+    """What one replicate is: a fold, another split, or a seed."""
+    if "dataset.fold" in question.replicates:
+        return "fold"
+    return "split" if "dataset.split_seed" in question.replicates else "seed"
+
+
+def standing(counts: Mapping[str, int]) -> str:
+    """`17 finished, 1 failed`."""
+    return ", ".join(f"{number} {status}" for status, number in counts.items())
+
+
+def _incomplete(counts: Mapping[str, int]) -> str | None:
+    total, finished = sum(counts.values()), counts.get("finished", 0)
+    left = {status: number for status, number in counts.items() if status != "finished"}
+    return f"This rests on {finished} of {count(total, 'cell')} ({standing(left)})." if left else None
+
+
+def _differences(question: Question, effects: Sequence[Effect], interactions: Sequence[Interaction]) -> list[str]:
+    """What the settings do."""
+    if not question.factors:
+        return []
+    if not effects:
+        return [
+            f"No two finished cells differ in nothing but one of {listed(list(question.factors))}, "
+            "so that no effect can be told by itself."
+        ]
+    over = _averaged(question, effects)
+    largest = _largest(effects)
+    if all(effect.p_holm is None for effect in effects):
+        number = count(max(effect.difference.num_replicates for effect in effects), noun(question))
+        return [
+            f"With {number} for each configuration no difference can be told from the luck of training; "
+            f"what was seen: {_scored(largest[0].difference, largest[0])}{over}."
+        ]
+    certain = [effect for effect in largest if effect.certain][:MAX_EFFECTS]
+    dependence = _dependence(interactions)
+    if not certain:
+        tested = [effect for effect in effects if effect.p_holm is not None]
+        first = max(tested, key=lambda effect: abs(effect.difference.mean))
+        seen = f"{_scored(first.difference, first)} (95% interval {_size(first.difference)}){over}{dependence}."
+        if len(tested) == 1:
+            return [f"The difference cannot be told from chance: {seen}"]
+        return [
+            f"None of {len(tested)} differences between two values of a setting can be told from chance, "
+            f"all of them taken together (Holm); the largest: {seen}"
+        ]
+    said = [f"{_scored(effect.difference, effect)} (95% interval {_size(effect.difference)})" for effect in certain]
+    return [f"{', and '.join(said)}{over}{dependence}."]
+
+
+def _scored(difference: Estimate, effect: Effect) -> str:
+    """Which value is how far above which."""
+    value, against = effect.value, effect.against
+    if difference.mean < 0:
+        value, against = against, value
+    higher = points(abs(difference.mean)).lstrip("+")
+    return f"{level(effect.factor, value)} scores {higher} percentage points higher than {against}"
+
+
+def _size(difference: Estimate) -> str:
+    """The interval of a difference whose sign is said in words."""
+    assert difference.low is not None
+    assert difference.high is not None
+    low, high = (difference.low, difference.high) if difference.mean > 0 else (-difference.high, -difference.low)
+    return points_interval(low, high).replace("+", "")
+
+
+def _averaged(question: Question, effects: Sequence[Effect]) -> str:
+    """What the differences are averaged over, besides."""
+    number = max(effect.difference.num_replicates for effect in effects)
+    over = ["the other settings"] * (len(question.factors) > 1) + [count(number, noun(question))] * (number > 1)
+    return f", averaged over {listed(over)}" if over else ""
+
+
+def _largest(effects: Sequence[Effect]) -> list[Effect]:
+    """One effect of each factor, the largest certain one where there is any; the largest of them first."""
+    found: dict[str, Effect] = {}
+    for effect in sorted(effects, key=lambda e: (not e.certain, -abs(e.difference.mean))):
+        found.setdefault(effect.factor, effect)
+    return sorted(found.values(), key=lambda e: -abs(e.difference.mean))
+
+
+def _dependence(interactions: Sequence[Interaction]) -> str:
+    """The largest interaction that is certain."""
+    certain = [interaction for interaction in interactions if interaction.certain]
+    if not certain:
+        return ""
+    i = max(certain, key=lambda interaction: abs(interaction.difference.mean))
+    return (
+        f"; how far {i.factor}={i.value} is from {i.against} depends on {i.by}: "
+        f"{points(i.effect_at_first)} points at {i.at_first}, {points(i.effect)} at {i.at}"
+    )
+
+
+def _chosen(question: Question, configurations: Sequence[Configuration], best: Best) -> str:
+    """The configuration that validation chose, what the test split says of it, and what it cannot be told from."""
+    chosen = next(configuration for configuration in configurations if configuration.chosen)
+    test = chosen.test_accuracy
+    if chosen.num_finished == 1:
+        reach = f"95% interval {interval(best.test_accuracy_low, best.test_accuracy_high)} for other test images"
+    elif test.low is not None and test.high is not None:
+        reach = f"95% interval {interval(test.low, test.high)} for other {noun(question)}s"
+    elif test.num_replicates == 1:
+        reach = f"in one {noun(question)}"
+    else:
+        reach = f"the same in all {count(test.num_replicates, noun(question))}"
+    accuracy = f"{percent(test.mean)} ({reach})"
+    if len(configurations) == 1:
+        return f"Test accuracy is {accuracy}."
+    return (
+        f"By validation accuracy {chosen.name} is the best; its test accuracy is {accuracy}{_rivals(configurations)}."
+    )
+
+
+def _rivals(configurations: Sequence[Configuration]) -> str:
+    tested = [configuration for configuration in configurations if configuration.tied is not None]
+    tied = sum(configuration.tied is True for configuration in tested)
+    if not tested:
+        return ""
+    if len(tested) == 1:
+        return ", and the other one cannot be told apart from it" if tied else ""
+    if not tied:
+        return f", and all {len(tested)} others can be told apart from it"
+    if tied == len(tested):
+        return f", and none of the {tied} others can be told apart from it"
+    return f", and {tied} of the {len(tested)} others cannot be told apart from it"

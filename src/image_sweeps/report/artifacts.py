@@ -1,0 +1,106 @@
+"""The files of runs, read from the disk where they lie there, else fetched from the server that keeps them."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from pyarrow import parquet
+
+from image_sweeps.report.record import Confusion, History, Predictions
+from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.store import Store
+
+NUM_CONNECTIONS = 8
+
+
+class RunFiles:
+    """The artifacts of some runs, as `image_sweeps.report.record.Artifacts` wants them.
+
+    Args:
+        store: where the runs are; None where it cannot be asked.
+        journals: of the runs that were recorded on this disk, by their ids.
+        folder: where files are fetched to.
+    """
+
+    def __init__(self, store: Store | None, journals: Mapping[str, Journal], folder: Path) -> None:
+        self.store = store
+        self.journals = journals
+        self.folder = folder
+
+    def histories(self, run_ids: Sequence[str]) -> dict[str, History]:
+        """From the journals where there are any: a file from a server takes a hundred times as long."""
+        found = {run_id: _recorded(self.journals[run_id]) for run_id in run_ids if run_id in self.journals}
+        others = [run_id for run_id in run_ids if run_id not in found]
+        with ThreadPoolExecutor(NUM_CONNECTIONS) as pool:
+            paths = pool.map(lambda run_id: self._file(run_id, "history.csv"), others)
+            return found | {run_id: _history(path) for run_id, path in zip(others, paths, strict=True) if path}
+
+    def confusion(self, run_id: str) -> Confusion | None:
+        path = self._file(run_id, "confusion.csv")
+        if path is None:
+            return None
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            names = next(rows)[1:]
+            # a row at a time: the text of thousands of classes takes twenty times as much as its numbers
+            return Confusion(names, np.array([np.array(row[1:], dtype=np.int64) for row in rows]))
+
+    def predictions(self, run_id: str) -> Predictions | None:
+        path = self._file(run_id, "test_predictions.parquet")
+        if path is None:
+            return None
+        table = parquet.read_table(path, columns=["index", "label", "prediction"])
+        return Predictions(*(table[name].to_numpy() for name in ("index", "label", "prediction")))
+
+    def _file(self, run_id: str, name: str) -> Path | None:
+        """The file, or None where the run has none."""
+        if run_id in self.journals and (path := self.journals[run_id].file(name)):
+            return path  # it has not left yet
+        if self.store is None:
+            return None
+        with suppress(MlflowException, OSError):
+            return self._stored(self.store.client, run_id, name)
+        return None
+
+    def _stored(self, client: MlflowClient, run_id: str, name: str) -> Path | None:
+        place = urlparse(str(client.get_run(run_id).info.artifact_uri))
+        if place.scheme in ("", "file"):
+            path = Path(unquote(place.path)) / name
+            return path if path.is_file() else None
+        folder = self.folder / run_id
+        folder.mkdir(exist_ok=True)
+        return Path(client.download_artifacts(run_id, name, str(folder)))
+
+
+def _rows(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def _recorded(journal: Journal) -> History:
+    """What the journal of a run says of its epochs."""
+    measured: dict[str, dict[int, float]] = {"train/loss": {}, "val/accuracy": {}, "time/epoch_s": {}}
+    for entry in journal.entries():
+        for key, value, _, step in entry.get("metrics", ()):
+            if key in measured:
+                measured[key][step] = value
+    steps = sorted(measured["val/accuracy"])
+    columns = [np.array([values[step] for step in steps], dtype=np.float64) for values in measured.values()]
+    return History(np.array(steps, dtype=np.int64), *columns)
+
+
+def _history(path: Path) -> History:
+    header, *rows = _rows(path)
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+    return History(
+        epoch=np.array(columns["number"], dtype=np.int64),
+        train_loss=np.array(columns["train_loss"], dtype=np.float64),
+        val_accuracy=np.array(columns["val_accuracy"], dtype=np.float64),
+        epoch_s=np.array(columns["epoch_s"], dtype=np.float64),
+    )

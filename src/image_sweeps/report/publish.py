@@ -1,0 +1,32 @@
+"""The report, kept with the sweep's own run."""
+
+import shutil
+import time
+
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
+from image_sweeps.report.charts import standalone
+from image_sweeps.report.description import description
+from image_sweeps.report.record import CHOSEN_BY, MEASURE
+from image_sweeps.report.write import Report
+from image_sweeps.tracking.journal import Journal
+
+
+def publish(journal: Journal, report: Report) -> None:
+    """Keep the report with the sweep's own run: its files, its charts, the best values as metrics, the description.
+
+    Doing it again replaces files and description. A metric is recorded again only where its value has changed: then the
+    step is the same, 0, and the later time makes it the one that counts.
+    """
+    with journal.files() as folder:
+        for path in report.files:
+            shutil.copyfile(path, folder / path.name)
+        (folder / "figures").mkdir()
+        for name, svg in report.charts.items():
+            (folder / "figures" / f"{name}.svg").write_text(standalone(svg), encoding="utf-8")
+    journal.tags({MLFLOW_RUN_NOTE: description(report.summary)})
+    if best := next((c for c in report.summary.configurations if c.chosen), None):
+        known = journal.known_metrics()
+        values = {CHOSEN_BY: best.val_accuracy.mean, MEASURE: best.test_accuracy.mean}
+        now = int(time.time() * 1000)
+        journal.metrics([(key, value, now, 0) for key, value in values.items() if known.get(key) != value])

@@ -1,0 +1,98 @@
+"""A report, written: one page, one file for programs, one table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from image_sweeps.system.console import CONSOLE
+from image_sweeps.system.files import write_text
+
+if TYPE_CHECKING:
+    from image_sweeps.report.content import Summary
+    from image_sweeps.report.record import Subject
+    from image_sweeps.tracking.journal import Journal
+    from image_sweeps.tracking.store import Store
+
+PAGE, DATA, CELLS = "report.html", "report.json", "cells.csv"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written report.
+
+    Attributes:
+        folder: where its files are: `report.html`, `report.json` and `cells.csv`.
+        summary: what it says.
+        charts: as SVG, by name.
+    """
+
+    folder: Path
+    summary: "Summary"
+    charts: Mapping[str, str]
+
+    @property
+    def page(self) -> Path:
+        """What a person reads."""
+        return self.folder / PAGE
+
+    @property
+    def files(self) -> list[Path]:
+        """What was written."""
+        return [self.folder / name for name in (PAGE, DATA, CELLS)]
+
+
+def write_report(folder: Path, store: "Store | None") -> Report:
+    """Sum up the sweep in `folder`, as far as it has come, and write the report there.
+
+    Without a store to ask, what the folder has of the records has to do.
+    """
+    from image_sweeps.report.records import of_sweep
+
+    return _written(folder, store, *of_sweep(store, folder))
+
+
+def write_report_of_runs(folder: Path, store: "Store", condition: str | None, sweeps: Path) -> Report:
+    """Sum up the cells of the store's experiment that MLflow's filter lets through, and write the report to `folder`.
+
+    Args:
+        folder: of the report.
+        store: where the runs are.
+        condition: MLflow's filter, or None.
+        sweeps: where sweeps have their folders: what was run there need not be fetched from the store.
+
+    Raises:
+        ReportError: where the filter is none, or lets nothing through.
+    """
+    from image_sweeps.report.records import of_experiment
+    from image_sweeps.tracking.journal import by_run
+
+    return _written(folder, store, of_experiment(store, condition), by_run(sweeps))
+
+
+def _written(folder: Path, store: "Store | None", subject: "Subject", journals: "Mapping[str, Journal]") -> Report:
+    from image_sweeps.report.artifacts import RunFiles
+    from image_sweeps.report.charts import charts
+    from image_sweeps.report.data import as_csv, as_json
+    from image_sweeps.report.design import Design
+    from image_sweeps.report.page import page
+    from image_sweeps.report.summarise import summarise
+
+    with TemporaryDirectory() as fetched:
+        files = RunFiles(store, journals, Path(fetched))
+        histories = files.histories([str(cell.run_id) for cell in subject.cells if cell.finished])
+        summary = summarise(subject, Design.of(subject), histories, files)
+    report = Report(folder, summary, charts(summary, histories))
+    write_text(folder / PAGE, page(summary, report.charts))
+    write_text(folder / DATA, as_json(summary))
+    write_text(folder / CELLS, as_csv(summary.cells))
+    return report
+
+
+def show_answer(sentences: Sequence[str], page: "Path") -> None:
+    """What a sweep came to, and the report that says the rest."""
+    CONSOLE.print()
+    for sentence in sentences:
+        CONSOLE.print(sentence, markup=False)
+    CONSOLE.print(f"The report: {page}", soft_wrap=True, markup=False)

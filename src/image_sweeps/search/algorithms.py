@@ -1,0 +1,73 @@
+"""Optuna's samplers and pruners, made of what the configuration says."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from image_sweeps.search import options
+from image_sweeps.search.options import Pruner, Sampler
+
+if TYPE_CHECKING:  # an extra
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+
+def sampler_for(sampler: Sampler, position: int) -> "BaseSampler":
+    """What proposes the trial at `position`, from 0, of a search.
+
+    Each trial has a sampler of its own, whose random numbers depend on the seed and the position only. So a search that
+    was interrupted proposes the same as one that was not; one sampler for all would begin its numbers anew with every
+    process, and propose again what has been tried.
+    """
+    from optuna import samplers
+
+    if sampler.name == "grid":
+        return samplers.RandomSampler(seed=0)  # never drawn from: every parameter is set
+    seed = _seed(sampler.seed, position)
+    match sampler:
+        case options.TPE():
+            return samplers.TPESampler(
+                seed=seed,
+                n_startup_trials=sampler.n_startup_trials,
+                n_ei_candidates=sampler.n_ei_candidates,
+                multivariate=True,
+                group=True,  # or what only some choices have would be drawn at random
+                constant_liar=True,
+            )
+        case options.GP():
+            return samplers.GPSampler(seed=seed, n_startup_trials=sampler.n_startup_trials)
+        case options.CMAES():
+            return samplers.CmaEsSampler(
+                seed=seed, n_startup_trials=sampler.n_startup_trials, warn_independent_sampling=False
+            )
+        case _:
+            return samplers.RandomSampler(seed=seed)
+
+
+def _seed(seed: int, position: int) -> int:
+    """A seed for one trial, unlike those of its neighbours."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {position}".encode()).digest()[:4], "big")
+
+
+def pruner_of(pruner: Pruner, num_epochs: int) -> "BasePruner":
+    """What ends trials of at most `num_epochs`; its steps are epochs, from 1."""
+    from optuna import pruners
+
+    match pruner:
+        case options.Median():
+            return pruners.MedianPruner(
+                n_startup_trials=pruner.n_startup_trials,
+                n_warmup_steps=pruner.n_warmup_epochs + 1,  # the first that may be the last
+                n_min_trials=pruner.n_min_trials,
+            )
+        case options.Halving():
+            return pruners.SuccessiveHalvingPruner(
+                min_resource=pruner.min_epochs, reduction_factor=pruner.reduction_factor
+            )
+        case options.Hyperband():
+            return pruners.HyperbandPruner(
+                min_resource=pruner.min_epochs,
+                max_resource=num_epochs,  # "auto" takes it from the first trial, which may have ended early
+                reduction_factor=pruner.reduction_factor,
+            )
+        case _:
+            return pruners.NopPruner()

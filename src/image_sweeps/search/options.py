@@ -1,0 +1,215 @@
+"""What `conf/hydra/sweeper/optuna.yaml` says, checked."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from image_sweeps.cell.result import Result
+from image_sweeps.config.problems import ConfigError, describe_problem
+from image_sweeps.config.schema import STRICT
+
+HERE = "hydra.sweeper"
+
+INSTALL = "pip install -e '.[optuna]'"
+
+Goal = Literal["val/accuracy", "val/loss", "parameters", "seconds"]
+
+MAXIMIZED: Sequence[Goal] = ("val/accuracy",)
+"""The others are to be small."""
+
+REPORTED: Sequence[Goal] = ("val/accuracy", "val/loss")
+"""What is known after every epoch, so that a pruner can judge by it."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _Part(BaseModel):
+    model_config = STRICT
+
+
+class TPE(_Part):
+    """Of `conf/hydra/sweeper/sampler/tpe.yaml`."""
+
+    name: Literal["tpe"]
+    seed: Seed
+    n_startup_trials: NonNegativeInt
+    n_ei_candidates: PositiveInt
+
+
+class GP(_Part):
+    """Of `conf/hydra/sweeper/sampler/gp.yaml`."""
+
+    name: Literal["gp"]
+    seed: Seed
+    n_startup_trials: PositiveInt
+
+
+class CMAES(_Part):
+    """Of `conf/hydra/sweeper/sampler/cmaes.yaml`."""
+
+    name: Literal["cmaes"]
+    seed: Seed
+    n_startup_trials: PositiveInt
+
+
+class Random(_Part):
+    """Of `conf/hydra/sweeper/sampler/random.yaml`."""
+
+    name: Literal["random"]
+    seed: Seed
+
+
+class Grid(_Part):
+    """Of `conf/hydra/sweeper/sampler/grid.yaml`."""
+
+    name: Literal["grid"]
+
+
+class Never(_Part):
+    """Of `conf/hydra/sweeper/pruner/none.yaml`."""
+
+    name: Literal["none"]
+
+
+class Median(_Part):
+    """Of `conf/hydra/sweeper/pruner/median.yaml`."""
+
+    name: Literal["median"]
+    n_startup_trials: NonNegativeInt
+    n_warmup_epochs: NonNegativeInt
+    n_min_trials: PositiveInt
+
+
+class Halving(_Part):
+    """Of `conf/hydra/sweeper/pruner/halving.yaml`."""
+
+    name: Literal["halving"]
+    min_epochs: PositiveInt
+    reduction_factor: Annotated[int, Field(ge=2)]
+
+
+class Hyperband(_Part):
+    """Of `conf/hydra/sweeper/pruner/hyperband.yaml`."""
+
+    name: Literal["hyperband"]
+    min_epochs: PositiveInt
+    reduction_factor: Annotated[int, Field(ge=2)]
+
+
+Sampler = TPE | GP | CMAES | Random | Grid
+Pruner = Never | Median | Halving | Hyperband
+
+
+class SearchOptions(BaseModel):
+    """How a search is run. `conf/hydra/sweeper/optuna.yaml` says what each key means."""
+
+    model_config = STRICT
+    n_trials: PositiveInt | None
+    max_epochs: PositiveInt | None
+    timeout_s: PositiveFloat | None
+    objectives: Annotated[list[Goal], Field(min_length=1)]
+    confirm_seeds: NonNegativeInt
+    confirm_best: PositiveInt
+    batch_size: PositiveInt
+    storage: Annotated[str, Field(min_length=1)] | None
+    params: dict[str, Any] | None
+    when: dict[str, dict[str, dict[str, Any]]] | None
+    sampler: Annotated[Sampler, Field(discriminator="name")]
+    pruner: Annotated[Pruner, Field(discriminator="name")]
+
+    @classmethod
+    def checked(cls, raw: Mapping[str, Any]) -> Self:
+        """The options in `raw`.
+
+        Raises:
+            ConfigError: with every problem found; also where Optuna is not installed.
+        """
+        said = {key: value for key, value in raw.items() if key != "_target_"}
+        try:
+            options = cls.model_validate(said)
+        except ValidationError as error:
+            raise ConfigError([f"{HERE}.{describe_problem(_untagged(one), cls)}" for one in error.errors()]) from None
+        if problems := list(_impossible(options)):
+            raise ConfigError(problems)
+        return options
+
+    @property
+    def directions(self) -> list[str]:
+        """Of the objectives, as Optuna says it."""
+        return ["maximize" if goal in MAXIMIZED else "minimize" for goal in self.objectives]
+
+
+def values_of(result: Result, objectives: Sequence[Goal]) -> list[float]:
+    """What a finished cell reached, objective by objective."""
+    reached: dict[Goal, float] = {
+        "val/accuracy": result.val_accuracy,
+        "val/loss": result.val_loss,
+        "parameters": float(result.num_parameters),
+        "seconds": result.seconds,
+    }
+    return [reached[goal] for goal in objectives]
+
+
+def _untagged(problem: Any) -> Any:
+    """A problem without the name of the sampler or pruner, which pydantic puts into the key."""
+    where = problem["loc"]
+    if len(where) > 1 and where[0] in ("sampler", "pruner"):
+        where = (where[0], *where[2:])
+    if problem["type"] == "union_tag_invalid":
+        return {
+            **problem,
+            "loc": (*where, "name"),
+            "input": problem["ctx"]["tag"],
+            "msg": f"must be one of {_tags(problem)}",
+        }
+    return {**problem, "loc": where}
+
+
+def _tags(problem: Any) -> str:
+    return str(problem["ctx"]["expected_tags"])
+
+
+def _impossible(options: SearchOptions) -> Iterator[str]:
+    """What cannot be, though each key by itself may."""
+    if find_spec("optuna") is None:
+        yield f"hydra/sweeper = 'optuna': Optuna is not installed; {INSTALL} brings it"
+    if options.sampler.name == "cmaes" and find_spec("cmaes") is None:
+        yield f"{HERE}.sampler = 'cmaes': the package cmaes is not installed; {INSTALL} brings it"
+    if options.sampler.name != "grid" and not (options.n_trials or options.max_epochs or options.timeout_s):
+        yield f"{HERE}.n_trials = None: a search needs an end: {HERE}.n_trials, {HERE}.max_epochs or {HERE}.timeout_s"
+    if repeated := {goal for goal in options.objectives if options.objectives.count(goal) > 1}:
+        yield f"{HERE}.objectives = {options.objectives}: {', '.join(sorted(repeated))} is there more than once"
+    if options.pruner.name != "none":
+        yield from _unprunable(options)
+    if len(options.objectives) > 1 and options.sampler.name == "cmaes":
+        yield f"{HERE}.sampler = 'cmaes': knows one objective only; hydra/sweeper/sampler=tpe or gp knows several"
+    if options.storage is not None:
+        yield from _unusable(options.storage)
+
+
+def _unprunable(options: SearchOptions) -> Iterator[str]:
+    where = f"{HERE}.pruner = {options.pruner.name!r}"
+    if len(options.objectives) > 1:
+        yield f"{where}: nothing can be pruned by several objectives; add hydra/sweeper/pruner=none"
+    elif options.objectives[0] not in REPORTED:
+        yield (
+            f"{where}: {options.objectives[0]} is not measured after each epoch; add hydra/sweeper/pruner=none, or "
+            f"take {HERE}.objectives=[val/accuracy]"
+        )
+
+
+def _unusable(storage: str) -> Iterator[str]:
+    parts = urlsplit(storage)
+    if not parts.scheme:
+        yield (
+            f"{HERE}.storage = {storage!r}: must be the address of a database, as in postgresql://user@host/name or "
+            "sqlite:////shared/search.db; null keeps the search in the sweep's own folder"
+        )
+    elif parts.password is not None:
+        yield (
+            f"{HERE}.storage: has a password in it, which every record would show; give it to the database's client in "
+            "another way (PGPASSWORD, ~/.pgpass), and leave it out here"
+        )

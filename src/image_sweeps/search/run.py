@@ -1,0 +1,372 @@
+"""A search, run: trials are asked for as slots fall free, and the best of them confirmed by fresh seeds.
+
+Nothing that counts is in this process alone. A trial's cell reports and tells the study by itself; what it did not live
+to tell is read off its folder when the search goes on.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from image_sweeps.cell.cell import Cell, SweepContext
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.saved_plan import SavedPlan, saved_cell
+from image_sweeps.cell.search_record import SearchRecord
+from image_sweeps.cell.status import CellStatus, format_counts
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.search.launcher import Launcher
+from image_sweeps.search.options import HERE
+from image_sweeps.search.plan import DEFAULT, SearchPlan
+from image_sweeps.search.space import Point
+from image_sweeps.search.study import CELL, EPOCHS, POSITION, REFUSED, SAME_AS, TrialStore, storage_at
+from image_sweeps.search.study_record import record_of, winners
+from image_sweeps.search.terminal import show_confirmation, show_dry_search, show_search
+from image_sweeps.search.trial import Assignment
+from image_sweeps.sweep.plan import Plan
+from image_sweeps.sweep.run import Sweep, plan_to_save, run_and_report
+from image_sweeps.sweep.terminal import show_standings
+from image_sweeps.system.console import show_error
+from image_sweeps.system.interrupt import Interrupt
+
+if TYPE_CHECKING:  # an extra
+    from optuna.trial import FrozenTrial
+
+
+def run_search(plan: SearchPlan, launcher: Launcher) -> int:
+    """Run what is missing of the search. Whatever failed has been shown. Returns the exit code.
+
+    Raises:
+        ConfigError: where its storage cannot be had, or a search is to be resumed that is not there, is running, is
+            another one, or rests on what has changed.
+    """
+    config = plan.default.config
+    folder, planned = plan_to_save(Plan(plan.factors, (plan.default,), 0), config)
+    _refuse_another(plan, folder)
+    _reach(plan.options.storage, folder)
+    show_search(planned.sweep, plan)
+
+    def work(sweep: Sweep, interrupt: Interrupt) -> None:
+        Search(plan, planned, sweep).run(launcher, interrupt)
+
+    return run_and_report(config, (), folder, planned, work)
+
+
+def dry_run(plan: SearchPlan, num_slots: int) -> None:
+    """Show what `run_search` would do, and do nothing.
+
+    Raises:
+        ConfigError: as `run_search` would.
+    """
+    from image_sweeps.sweep.estimate import estimate
+    from image_sweeps.sweep.past import past_cells
+
+    config = plan.default.config
+    folder, _ = plan_to_save(Plan(plan.factors, (plan.default,), 0), config)
+    _refuse_another(plan, folder)
+    record = SearchRecord.load(folder)
+    show_search("not begun" if record is None else folder.name, plan)
+    num_over = sum(trial.state != "running" for trial in record.trials) if record else 0
+    num_trials = num_wanted(plan)
+    left = [plan.default] * max(0, (num_trials or 0) - num_over)
+    past = past_cells(config, {plan.default.fingerprint})
+    show_dry_search(num_over, num_trials, estimate(left, past, num_slots) if num_trials else None)
+
+
+def num_wanted(plan: SearchPlan) -> int | None:
+    """How many trials there are to be in all; None where another limit ends the search."""
+    if plan.options.sampler.name != "grid":
+        return plan.options.n_trials
+    num_points = len(plan.space.grid() or ())
+    return min(num_points, plan.options.n_trials or num_points)
+
+
+class Search:
+    """A search that runs.
+
+    Args:
+        plan: what is searched, and how.
+        planned: what is written down of it; trials are added.
+        sweep: its folder and run; trials are added to its cells.
+    """
+
+    def __init__(self, plan: SearchPlan, planned: SavedPlan, sweep: Sweep) -> None:
+        self.plan, self.planned, self.sweep, self.options = plan, planned, sweep, plan.options
+        self.config, self.folder = plan.default.config, sweep.folder
+        self.trial_store = TrialStore(self.folder, self.options.storage, self.options.directions)
+        self.begun = time.monotonic()
+        self.attempts: Counter[str] = Counter()
+        self.handed_out: set[str] = set()
+        self.over: dict[str, Result] = {}
+        self.cells: dict[str, Cell] = {}
+        self.again: dict[int, Point | None] = {}
+        self.num_wanted = num_wanted(plan)
+        earlier = SearchRecord.load(self.folder)
+        self.confirmed = dict(earlier.confirmed) if earlier else {}
+
+    def run(self, launcher: Launcher, interrupt: Interrupt) -> None:
+        """Try what is left to be tried, and confirm the best.
+
+        Raises:
+            KeyboardInterrupt: where the user, or the machine, asked to stop.
+        """
+        self.load_status()
+        try:
+            while not self.is_over():
+                self.handed_out.clear()
+                launcher.run_cells(self.coming(), self._num_left())
+                if interrupt.requested:
+                    raise KeyboardInterrupt
+                self._catch_up()
+                if self._given_up() or not any(map(self.result_of, self.handed_out)):
+                    break
+            if not self._given_up():
+                self._confirm(launcher, interrupt)
+        finally:
+            self.note()
+
+    def load_status(self) -> None:
+        """Look what there is of the search, and say so."""
+        self.trial_store.fail_incomplete_trials(self.plan.space)
+        for trial in self.trial_store.trials():
+            if CELL in trial.user_attrs:
+                self._adopt(self._cell_of(trial))
+            elif not trial.state.is_finished():
+                self._placed(trial)
+        self._catch_up()
+        trials = self.trial_store.trials()
+        self.again = {
+            t.user_attrs[POSITION]: t.params if self.plan.space.is_whole(t.params) else None
+            for t in trials
+            if t.state.name == "FAIL" and REFUSED not in t.user_attrs
+        }
+        if trials:
+            statuses = [CellStatus.load(self.folder / str(t.user_attrs.get(CELL))) for t in trials]
+            show_standings(format_counts(statuses, "trial"), 0)
+        self.note()
+
+    # --- trials -------------------------------------------------------------------------------------------------------
+
+    def coming(self) -> Iterator[Path]:
+        """The folders of the cells to be run, each found when it is asked for."""
+        for trial in self.trial_store.trials():
+            if not trial.state.is_finished() and SAME_AS not in trial.user_attrs:
+                yield self._handed_out(trial)
+        while True:
+            self._catch_up()
+            if (failed := self._to_retry()) is not None:
+                yield self._handed_out(failed)
+            elif self._is_asked_out():
+                return
+            elif (trial := self._asked()) is not None:
+                yield self._handed_out(trial)
+
+    def _asked(self) -> "FrozenTrial | None":
+        """One more trial, whose cell is to be run; None where that is not needed, or cannot be."""
+        position, point = self._next()
+        trial = self.trial_store.ask(
+            position, self.options.sampler, self.options.pruner, self.config.epochs, self.plan.space, point
+        )
+        self.again.pop(position, None)
+        return self._placed(trial)
+
+    def _placed(self, trial: "FrozenTrial") -> "FrozenTrial | None":
+        """The trial with a cell; None where that is not to be run: another trial has it too, or it cannot be."""
+        try:
+            cell = self.plan.trial(trial.params, _label(trial))
+        except ConfigError as error:
+            self.trial_store.refuse(trial, "; ".join(error.problems))
+            show_error(f"{_label(trial)} cannot be: {'; '.join(error.problems)}")
+            self.note()
+            return None
+        same = (
+            t.number for t in self.trial_store.trials() if t.user_attrs.get(CELL) == cell.id and t.state.name != "FAIL"
+        )
+        same_as = next(same, None)
+        self.trial_store.belongs(trial, cell.id, same_as)
+        self._adopt(cell)
+        self.note()
+        return self.trial_store.trial(trial.number) if same_as is None else None
+
+    def _next(self) -> tuple[int, Point | None]:
+        """The next position, and what is to be tried there, where that is known."""
+        if self.again:
+            return next(iter(self.again.items()))
+        position = len(self.trial_store.trials())
+        grid = self.plan.space.grid() if self.options.sampler.name == "grid" else None
+        return position, grid[position] if grid else None
+
+    def _handed_out(self, trial: "FrozenTrial") -> Path:
+        """The folder of the trial's cell, with all that its process needs."""
+        cell = self.cells[trial.user_attrs[CELL]]
+        folder = self.folder / cell.id
+        position = trial.user_attrs[POSITION] + 1
+        place = SweepContext(self.folder.name, position, max(position, self.num_wanted or 0))
+        options = self.options
+        pruner = options.pruner.model_dump()
+        Result.remove(folder)
+        replace(cell, sweep=place).save(folder)
+        assignment = Assignment(trial.number, options.storage, options.objectives, pruner, self.config.epochs)
+        assignment.save(folder)
+        self.attempts[cell.id] += 1
+        self.handed_out.add(cell.id)
+        return folder
+
+    def _catch_up(self) -> None:
+        """Tell the study of trials that have ended and did not live to do so."""
+        for trial in self.trial_store.trials():
+            if trial.state.is_finished() or (cell := trial.user_attrs.get(CELL)) is None:
+                continue
+            result = self.result_of(cell)
+            if result and (result.over or (result.status == "failed" and self.attempts[cell] > self.config.retries)):
+                self.trial_store.tell(trial, result, self.options.objectives)
+
+    def _to_retry(self) -> "FrozenTrial | None":
+        """A trial that failed, and has an attempt left."""
+        for trial in self.trial_store.trials():
+            cell = trial.user_attrs.get(CELL)
+            if cell and not trial.state.is_finished() and SAME_AS not in trial.user_attrs:
+                result = self.result_of(cell)
+                if result is not None and result.status == "failed":
+                    return trial
+        return None
+
+    def _is_asked_out(self) -> bool:
+        """Whether no other trial is to be asked for."""
+        if self._given_up():
+            return True
+        if self.options.timeout_s is not None and time.monotonic() - self.begun >= self.options.timeout_s:
+            return True
+        if self.again:
+            return False
+        trials = self.trial_store.trials()
+        if self.num_wanted is not None and len(trials) >= self.num_wanted:
+            return True
+        return self.options.max_epochs is not None and sum(map(_num_epochs, trials)) >= self.options.max_epochs
+
+    def is_over(self) -> bool:
+        """Whether all that were asked for are over, and no other is to be."""
+        return self._is_asked_out() and all(trial.state.is_finished() for trial in self.trial_store.trials())
+
+    def _given_up(self) -> bool:
+        """Whether a cell has failed for good, and no other is to be started."""
+        if self.config.on_failure == "continue":
+            return False
+        ended = [result for cell in self.attempts if (result := self.result_of(cell))]
+        return any(r.status == "failed" and self.attempts[r.cell] > self.config.retries for r in ended)
+
+    def result_of(self, cell: str) -> Result | None:
+        """The outcome of a cell, which is read once where it is for good."""
+        if cell not in self.over and (result := Result.load(self.folder / cell)) is not None:
+            if not result.over:
+                return result
+            self.over[cell] = result
+        return self.over.get(cell)
+
+    def _num_left(self) -> int:
+        num_over = sum(bool(trial.state.is_finished()) for trial in self.trial_store.trials()) - len(self.again)
+        return max(1, (self.num_wanted or 0) - num_over)
+
+    # --- confirmation -------------------------------------------------------------------------------------------------
+
+    def _confirm(self, launcher: Launcher, interrupt: Interrupt) -> None:
+        """Train the default configuration and the best ones with seeds that the search has not seen."""
+        if not self.options.confirm_seeds or not (best := winners(self.trial_store.trials(), self.options)):
+            return
+        points: list[tuple[str, Point | None]] = [(DEFAULT, None), *((_label(trial), trial.params) for trial in best)]
+        seeds = [(self.config.seed + 1 + number) % 2**32 for number in range(self.options.confirm_seeds)]
+        cells = [self.plan.confirmation(point, label, seed) for label, point in points for seed in seeds]
+        wanted = list({cell.id: cell for cell in reversed(cells)}.values())[::-1]  # of two that are the same, the first
+        show_confirmation([label for label, _ in points], seeds)
+        for cell in wanted:
+            self.confirmed[cell.id] = cell.levels["configuration"]
+            self._adopt(cell)
+        self.note()
+        rest = Sweep(wanted, self.folder, self.sweep.journal, self.sweep.store)
+        rest.load_status(reuse=self.config.reuse)
+        rest.run(launcher.launch, interrupt)
+        if interrupt.requested:
+            raise KeyboardInterrupt
+
+    # --- what is written down -----------------------------------------------------------------------------------------
+
+    def _cell_of(self, trial: "FrozenTrial") -> Cell:
+        """The cell of a trial that an earlier process asked for."""
+        cell = Cell.load(self.folder / trial.user_attrs[CELL])
+        return self.plan.trial(trial.params, _label(trial)) if cell is None else cell
+
+    def _adopt(self, cell: Cell) -> None:
+        """Count the cell among those of the sweep."""
+        if cell.id in self.cells:
+            return
+        self.cells[cell.id] = cell
+        self.sweep.cells.append(cell)
+        known = {saved.id for saved in self.planned.cells}
+        if cell.id not in known:
+            self.planned.cells.append(saved_cell(cell))
+
+    def note(self) -> None:
+        """Write down how far it is, for whoever asks for the report."""
+        self.sweep.journal.check()
+        self.planned.save(self.folder)
+        record = record_of(
+            self.plan,
+            self.trial_store,
+            self.result_of,
+            num_wanted=self.num_wanted,
+            complete=self.is_over(),
+            confirmed=self.confirmed,
+        )
+        record.save(self.folder)
+
+
+def _label(trial: "FrozenTrial") -> str:
+    return f"trial {trial.number}"
+
+
+def _num_epochs(trial: "FrozenTrial") -> int:
+    num_epochs: int = trial.user_attrs.get(EPOCHS, len(trial.intermediate_values))
+    return num_epochs
+
+
+def _refuse_another(plan: SearchPlan, folder: Path) -> None:
+    """Refuse to go on with a sweep that is another one.
+
+    Raises:
+        ConfigError: saying in what it differs.
+    """
+    if plan.default.config.resume is None:
+        return
+    earlier = SearchRecord.load(folder)
+    if earlier is None:
+        raise ConfigError([f"resume = {folder.name!r}: that sweep is a grid; leave out hydra/sweeper=optuna"])
+    told = f"resume = {folder.name!r}: that search has"
+    problems = []
+    if earlier.space != plan.space.said:
+        before = "; ".join(f"{key}: {said}" for key, said in earlier.space.items())
+        problems.append(f"{told} another space: {before}")
+    if earlier.objectives != list(plan.options.objectives):
+        problems.append(f"{told} other objectives: {HERE}.objectives=[{','.join(earlier.objectives)}]")
+    if earlier.default != plan.default.id:
+        problems.append(f"{told} another default configuration; its command was\n{SavedPlan.load(folder).command}")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _reach(storage: str | None, folder: Path) -> None:
+    """Open the storage once, so that a wrong address is told before anything else.
+
+    Raises:
+        ConfigError: where it cannot be opened.
+    """
+    if storage is None:
+        return
+    try:
+        storage_at(folder, storage)
+    except Exception as error:  # of SQLAlchemy, a driver that is not installed, the database
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ConfigError(
+            [f"{HERE}.storage = {storage!r}: cannot be opened ({type(error).__name__}: {reason})"]
+        ) from None

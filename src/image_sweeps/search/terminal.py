@@ -1,0 +1,43 @@
+"""What the terminal shows of a search."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from image_sweeps.sweep.terminal import short, show_choices
+from image_sweeps.system.console import CONSOLE, show_row
+
+if TYPE_CHECKING:  # keeps torch away from --help
+    from image_sweeps.search.plan import SearchPlan
+    from image_sweeps.sweep.estimate import Estimate
+
+
+def show_search(sweep_id: str, plan: "SearchPlan") -> None:
+    """What a search varies, how, and what all its trials share, before the first of them."""
+    options = plan.options
+    CONSOLE.print(f"[bold]search {sweep_id}[/]")
+    for name, said in plan.space.said.items():
+        CONSOLE.print(f"  {escape(name)} = {escape(said)}", soft_wrap=True)
+    limits = {"n_trials": options.n_trials, "max_epochs": options.max_epochs, "timeout_s": options.timeout_s}
+    ends = "  ".join(f"{key}={short(value)}" for key, value in limits.items() if value is not None)
+    show_row(
+        "search",
+        f"{', '.join(options.objectives)}  sampler={options.sampler.name}  pruner={options.pruner.name}  {ends}",
+    )
+    CONSOLE.print("what the trials share")
+    show_choices([plan.default], without=plan.space.keys())
+
+
+def show_dry_search(num_over: int, num_trials: int | None, estimate: "Estimate | None") -> None:
+    """What is left of a search, and how long that may take."""
+    left = f" of {num_trials}" if num_trials is not None else ""
+    CONSOLE.print(f"dry run: {num_over}{left} trials are over; nothing was run")
+    if estimate is not None:
+        CONSOLE.print(f"estimated time: at most {estimate}", soft_wrap=True, markup=False)
+
+
+def show_confirmation(labels: Sequence[str], seeds: Sequence[int]) -> None:
+    """Which configurations are trained anew after a search."""
+    named = ", ".join(labels)
+    CONSOLE.print(f"to confirm: {named}, each with {len(seeds)} fresh seeds ({seeds[0]} to {seeds[-1]})", markup=False)

@@ -1,0 +1,105 @@
+"""Bring records to the store that were kept on the disk, because it was away or because of tracking.offline=true.
+
+    image-sweeps sync
+    image-sweeps sync outputs_dir=elsewhere tracking.uri=http://127.0.0.1:5000
+
+Of a run that goes on its own process does that. Exit codes: 0 everything is there; 1 something is left, and why is
+said; 2 the command was wrong.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from image_sweeps.cell.saved_plan import PLAN_FILE
+from image_sweeps.config.composition import composed, hydra_at
+from image_sweeps.config.key_values import UsageError, key_values
+from image_sweeps.config.problems import WRONG_CONFIGURATION
+from image_sweeps.report.publish import publish
+from image_sweeps.report.write import write_report
+from image_sweeps.system import process_exit
+from image_sweeps.system.console import CONSOLE, show_error
+from image_sweeps.system.credentials import hide_credentials
+from image_sweeps.tracking.delivery import StoreUnavailableError, deliver, deliver_all
+from image_sweeps.tracking.journal import Journal, journals, pending
+from image_sweeps.tracking.store import Store, StoreError, checkpoint_wal, store_at
+
+KEYS = ("outputs_dir", "tracking.uri")
+
+USAGE = "sync takes [outputs_dir=...] [tracking.uri=...]"
+
+
+def main() -> None:
+    """The command line."""
+    hide_credentials()
+    arguments = sys.argv[1:]
+    if arguments in (["-h"], ["--help"]):
+        sys.stdout.write(__doc__ or "")
+        return
+    try:
+        given = key_values(arguments, KEYS, USAGE)
+    except UsageError as error:
+        show_error(str(error))
+        sys.exit(WRONG_CONFIGURATION)
+    with hydra_at():
+        outputs_dir = Path(given.get("outputs_dir") or composed([]).config.outputs_dir)
+    sys.exit(0 if sync(outputs_dir, given.get("tracking.uri")) else 1)
+
+
+def sync(outputs_dir: Path, uri: str | None) -> bool:
+    """Bring all that is kept under `outputs_dir` to its store, and write the reports of these sweeps again.
+
+    Args:
+        outputs_dir: of the runs.
+        uri: of the server, where it is another than the one that the runs were to go to.
+
+    Returns: whether everything is there now. What is not has been said.
+    """
+    brought, complaints, left = 0, dict[str, None](), 0
+    for folder in _kept(outputs_dir):
+        before = pending(folder)[0]
+        try:
+            _bring(folder, _store_of(folder, outputs_dir, uri))
+        except (StoreUnavailableError, StoreError) as error:
+            complaints[str(error)] = None
+        left_here = pending(folder)[0]
+        brought, left = brought + before - left_here, left + left_here
+    show_synced(brought, left, list(complaints))
+    return left == 0
+
+
+def _kept(outputs_dir: Path) -> Iterator[Path]:
+    """The folders of sweeps and single runs that have something to bring."""
+    for kind in ("runs", "sweeps"):
+        for folder in sorted((outputs_dir / kind).glob("*/")):
+            if pending(folder)[0]:
+                yield folder
+
+
+def _store_of(folder: Path, outputs_dir: Path, uri: str | None) -> Store:
+    """Where the records in `folder` belong."""
+    begin = next(journals(folder)).entries()[0]
+    return store_at(outputs_dir, uri or begin["uri"], begin["experiment"])
+
+
+def _bring(folder: Path, store: Store) -> None:
+    """Bring what is there; then the report of a sweep, which had to do without the store, is written again."""
+    deliver_all(folder, store)
+    sweep = Journal(folder)
+    if sweep.exists and not sweep.open and (folder / PLAN_FILE).exists():
+        publish(sweep, write_report(folder, store))
+        deliver(sweep, store)
+    checkpoint_wal(store)
+
+
+def show_synced(num_brought: int, num_left: int, complaints: Sequence[str]) -> None:
+    """What came of bringing records to the store."""
+    CONSOLE.print(f"{num_brought} records brought to the tracking store, {num_left} left", markup=False)
+    for complaint in complaints:
+        show_error(complaint)
+    if num_left and not complaints:
+        show_error("what is left belongs to runs that go on: their own processes bring it")
+
+
+if __name__ == "__main__":
+    process_exit.run(main)

@@ -1,0 +1,67 @@
+"""The console: what is written to the terminal, and to standard error. In a log or a pipe, bars are not shown."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:  # keeps torch away from --help
+    pass
+
+
+PATIENCE_S = 1.0
+"""What takes longer shows how far it is."""
+
+
+STDOUT, STDERR = 1, 2
+
+CONSOLE = Console(highlight=False)
+
+
+if not CONSOLE.is_terminal:
+    CONSOLE.width = 160  # a log has no edge to wrap at
+ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_error(text: str) -> None:
+    """A message that stands by itself, on standard error."""
+    shown = text.encode(errors="backslashreplace").decode()  # bytes on a command line need not be UTF-8
+    ERRORS.print(shown, markup=False)
+
+
+def show_row(heading: str, text: str) -> None:
+    """A line of what is shown before training: its heading, and what there is to say."""
+    CONSOLE.print(f"  [dim]{heading:<12}[/] {escape(text)}", soft_wrap=True)
+
+
+@contextmanager
+def planning(num_arms: int) -> Iterator[Callable[[], None]]:
+    """What is called after each arm that was looked at; a bar shows how far that is, where it takes its time."""
+    columns = (TextColumn("planning"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal)
+    task = bar.add_task("arms", total=num_arms)
+    begun = time.monotonic()
+
+    def arm_over() -> None:
+        bar.advance(task)
+        if time.monotonic() - begun > PATIENCE_S:
+            bar.start()
+
+    try:
+        yield arm_over
+    finally:
+        bar.stop()
+
+
+def redirect_output(path: Path, mode: int = 0o644) -> None:
+    """Append what is written to standard output and error, by whomever in this process, to the file at `path`."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
+    os.dup2(file, STDOUT)
+    os.dup2(file, STDERR)
+    os.close(file)

@@ -1,0 +1,20 @@
+"""Figures, drawn without pyplot: its global state outlives a cell."""
+
+from image_sweeps.tracking.figures.confusion import confusion
+from image_sweeps.tracking.figures.curves import curves
+from image_sweeps.tracking.figures.frame import picture
+from image_sweeps.tracking.figures.mosaic import MAX_MISTAKES, batch, mistakes
+from image_sweeps.tracking.figures.ranking import precision_recall, roc
+from image_sweeps.tracking.figures.reliability import reliability
+
+__all__ = [
+    "MAX_MISTAKES",
+    "batch",
+    "confusion",
+    "curves",
+    "mistakes",
+    "picture",
+    "precision_recall",
+    "reliability",
+    "roc",
+]

@@ -1,0 +1,219 @@
+"""The store that runs are recorded in: an MLflow server, or the SQLite file under outputs_dir.
+
+MLflow creates a missing database wherever it is first asked for, and its schema migration is not safe against itself:
+of several processes that start at once most fail, and the store may stay broken for good. So the database is created
+beside its final place, under a lock, and moved there when it is whole.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from image_sweeps.config.invocation import program
+from image_sweeps.config.problems import ConfigError
+from image_sweeps.config.schema import Config
+from image_sweeps.system.file_system import network_file_system
+from image_sweeps.system.files import locked
+
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # all four are read when mlflow is imported
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # records are kept and brought later: nobody has to wait
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+import logging
+import re
+import shlex
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+
+import mlflow
+from alembic.util import CommandError
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+MAX_PARAM_LENGTH = 6000
+"""MLflow cuts longer values; of a cell they are whole in the resolved configuration."""
+
+
+class StoreError(Exception):
+    """The store cannot be opened; the message says why, and what can be done."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where runs go.
+
+    Attributes:
+        uri: the tracking URI.
+        experiment_id: the experiment that runs are filed under.
+        artifacts: the folder of the artifacts; None where a server decides.
+    """
+
+    uri: str
+    experiment_id: str
+    artifacts: Path | None
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri)
+
+
+def open_store(config: Config) -> Store:
+    """The store that `config` names, as `store_at` opens it."""
+    return store_at(config.outputs_dir, config.tracking.uri, config.tracking.experiment)
+
+
+def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
+    """The store at a server's address, or else under `outputs_dir`; created if it is not there, with the experiment.
+
+    Raises:
+        StoreError: where it cannot be reached or created, or is of a version of MLflow that this one does not read.
+    """
+    for chatty in ("mlflow", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # SQLAlchemy's insides, of what is raised too
+    outputs = outputs_dir.resolve()
+    place = f"tracking.uri = {uri!r}" if uri else f"outputs_dir = {str(outputs_dir)!r}"
+    artifacts = None if uri else outputs / "artifacts"
+    if kind := _unsafe(uri or f"sqlite:///{outputs / 'mlflow.db'}"):
+        raise StoreError(f"{place}: {ON_A_NETWORK.format(kind=kind)}")
+    try:
+        uri = uri or f"sqlite:///{_database(outputs / 'mlflow.db')}"
+        client = MlflowClient(uri)
+        experiment_id = _experiment(client, experiment, artifacts)
+    except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
+        raise StoreError(f"{place}: {explain_error(error, uri or '')}") from error
+    if not experiment_id:  # anything that speaks JSON lets MLflow's client come as far as this
+        raise StoreError(f"{place}: {NO_SERVER}")
+    return Store(uri, experiment_id, artifacts)
+
+
+NO_SERVER = "what answers there is no MLflow server"
+
+ON_A_NETWORK = (
+    "SQLite, which would hold the records, is not safe on a network file system ({kind}): what one machine locks and "
+    "maps into memory, another does not see (https://sqlite.org/wal.html). Start a tracking server and name it with "
+    "tracking.uri=http://..., or keep the records in files for now with tracking.offline=true, or set outputs_dir to a "
+    "local disk"
+)
+
+
+def _unsafe(uri: str) -> str | None:
+    """The kind of the network file system that a store of SQLite would be on."""
+    database = make_url(uri).database if uri.startswith("sqlite:") else None
+    return network_file_system(Path(database)) if database else None
+
+
+def explain_error(error: BaseException, uri: str) -> str:
+    """Why a store could not be used, for a person; MLflow's own words name Python objects.
+
+    Args:
+        error: that MLflow, or what is below it, raised.
+        uri: of the store.
+    """
+    root, code, text = list(_causes(error))[-1], getattr(error, "error_code", None), first_line(error)
+    if isinstance(root, OSError) and uri.startswith("http"):
+        return _of_network(root)
+    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        return (
+            "the server wants to know who is asking: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            "MLFLOW_TRACKING_TOKEN, in the environment"
+        )
+    if code == "ENDPOINT_NOT_FOUND" or "valid JSON format" in text or "INTERNAL_ERROR: Response:" in text:
+        return NO_SERVER
+    if "database or disk is full" in text:
+        return "its disk is full: make room there"
+    if found := re.search(r"out-of-date database schema \(found version (\w+)", text):
+        if any((Path(mlflow.__file__).parent / "store/db_migrations/versions").glob(f"{found[1]}*")):
+            return f"the database is of an older MLflow. Make a copy of it, then: mlflow db upgrade {uri}"
+        return f"the database is of a newer MLflow than {mlflow.__version__}, which is installed here"
+    return text
+
+
+def _of_network(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT']} s"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing answers there (connection refused)"
+    if isinstance(error, socket.gaierror):
+        return "there is no host of this name"
+    return first_line(error)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it came of."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, short enough for a line."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def checkpoint_wal(store: Store) -> None:
+    """Bring what SQLite has written beside its file into it: who copies the file then copies everything.
+
+    The last connection to close does that too, but a process that is over leaves its connections open. Where another
+    process is reading, or the disk is full, it is left to the next: nothing is lost by it.
+    """
+    if store.uri.startswith("sqlite:") and (path := make_url(store.uri).database):
+        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=1)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _database(path: Path) -> Path:
+    """The SQLite file at `path`, with MLflow's tables."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_suffix(".lock")):
+        if not path.exists():
+            temporary = path.with_name(f".{path.name}.creating")
+            temporary.unlink(missing_ok=True)
+            store = SqlAlchemyStore(f"sqlite:///{temporary}", (path.parent / "artifacts").as_uri())  # type: ignore[no-untyped-call]
+            store.engine.dispose()
+            with closing(sqlite3.connect(temporary)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")  # readers and a writer do not block one another
+            temporary.replace(path)
+    return path
+
+
+def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+    """The id of the experiment called `name`, created by whoever comes first."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            # MLflow's default is relative to the creator's working directory
+            return str(client.create_experiment(name, artifacts.as_uri() if artifacts else None))
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+            experiment = client.get_experiment_by_name(name)
+            assert experiment is not None
+    return str(experiment.experiment_id)
+
+
+def open_store_or_refuse(config: Config) -> Store | None:
+    """The store, opened before anything is trained; None where records are to stay here for now.
+
+    Raises:
+        ConfigError: where it cannot be opened. It may go away later: that is no error.
+    """
+    if config.tracking.offline:
+        return None
+    try:
+        return open_store(config)
+    except StoreError as error:
+        sync = shlex.join(program("sync"))
+        later = f"\ntracking.offline=true trains without it; `{sync}` then brings the records there later"
+        raise ConfigError([f"{error}{later if config.tracking.uri else ''}"]) from None

@@ -1,0 +1,57 @@
+"""A sweep's own run in MLflow, the parent that its cells are nested under, and what other sweeps have left there."""
+
+from collections.abc import Sequence
+
+from mlflow.entities import Run
+
+from image_sweeps.cell.claim import Claim
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.saved_plan import SavedPlan
+from image_sweeps.cell.search_record import CONFIGURATION
+from image_sweeps.config.schema import Tracking
+from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.origin import origin
+from image_sweeps.tracking.runs import find_runs
+from image_sweeps.tracking.store import Store
+
+
+def begin(claim: Claim, plan: SavedPlan, tracking: Tracking) -> Journal:
+    """Open the sweep's run; a sweep that is resumed keeps its own.
+
+    Arms may have been added since, and MLflow changes no parameter: the description and the report have them.
+    """
+    journal = Journal(claim.folder, claim.raise_if_superseded)
+    tags = {"kind": "sweep", "sweep": plan.sweep, **origin()}
+    varied = {key: ", ".join(values) for key, values in plan.factors.items() if values}
+    kind = "search" if CONFIGURATION in plan.factors else "sweep"
+    journal.begin(f"{kind} of {' x '.join(varied) or 'one cell'}", tags, tracking, nested=False)
+    journal.params(varied)
+    return journal
+
+
+def finished(store: Store, cells: Sequence[str]) -> dict[str, Run]:
+    """The latest finished run of each of these cells, in any sweep or none."""
+    wanted, found = set(cells), dict[str, Run]()
+    for run in find_runs(store, "tags.kind = 'cell' and attributes.status = 'FINISHED'"):
+        if (cell := run.data.tags["cell"]) in wanted:
+            found.setdefault(cell, run)
+    return found
+
+
+def result_of(run: Run, name: str) -> Result:
+    """The outcome of a cell that was finished elsewhere, under its name here."""
+    metrics = run.data.metrics
+    return Result(
+        cell=run.data.tags["cell"],
+        name=name,
+        status="finished",
+        run_id=run.info.run_id,
+        best_epoch=int(metrics["best/epoch"]),
+        val_loss=metrics["best/val_loss"],
+        val_accuracy=metrics["best/val_accuracy"],
+        test_accuracy=metrics["test/accuracy"],
+        test_accuracy_low=metrics["test/accuracy_low"],
+        test_accuracy_high=metrics["test/accuracy_high"],
+        num_parameters=int(run.data.params["num_parameters"]),
+        seconds=(run.info.end_time - run.info.start_time) / 1000,
+    )

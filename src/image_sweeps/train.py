@@ -1,0 +1,54 @@
+"""Train one cell, or with `-m` a sweep of them.
+
+    image-sweeps train model=cnn_batch
+    image-sweeps train -m model=cnn,cnn_batch seed=0,1,2
+
+Exit codes: 0 all cells finished; 1 some cell failed, the others still ran; 2 the configuration was wrong and nothing
+ran.
+"""
+
+import logging
+import signal
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from image_sweeps.command_line import asks_only, checked_arguments
+from image_sweeps.system import process_exit
+from image_sweeps.system.home import CONF
+from image_sweeps.system.torchrun import TorchrunEnv
+
+
+@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
+def job(cfg: DictConfig) -> None:
+    """One cell, as Hydra runs it.
+
+    Raises:
+        KeyboardInterrupt: where a cell of a sweep was interrupted: the launcher is to start no other.
+    """
+    from image_sweeps.launch.job import (
+        run_job,  # torch and mlflow, three seconds that --help and --cfg job need not wait
+    )
+
+    run_job(cfg)
+
+
+def main() -> None:
+    """The command line. Of the processes that torchrun has started, only rank 0 reads it."""
+    if (started := TorchrunEnv.load()) is not None and started.rank > 0:
+        if not asks_only():
+            from image_sweeps.fit.ranks import follow_torchrun
+
+            follow_torchrun(started)
+        return
+    logging.raiseExceptions = False  # a log that a full disk does not take would fill the terminal with tracebacks
+    sys.argv[1:] = checked_arguments(sys.argv[1:])
+    try:
+        job()
+    except KeyboardInterrupt:  # the second one, or outside of a cell
+        sys.exit(128 + signal.SIGINT)
+
+
+if __name__ == "__main__":
+    process_exit.run(main)

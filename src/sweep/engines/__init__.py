@@ -1,1 +1,0 @@
-"""Schedulers that cells can be handed to, for machines other than this one."""
