@@ -29,7 +29,7 @@ def soak(session: nox.Session) -> None:
     """
     session.install("-e", ".[dev]")
     deep = {"SOAK_DEPTH": os.environ.get("SOAK_DEPTH", "1")}
-    session.run("pytest", "-m", "soak or deep", "--timeout=900", *(session.posargs or SIDE_BY_SIDE), env=deep)
+    session.run("pytest", "-m", "soak or deep", *(session.posargs or SIDE_BY_SIDE), env=deep)
     if not session.posargs:
         session.install("optuna<5")  # the other one that is supported
         session.run("pytest", "tests/search")

@@ -20,6 +20,7 @@ from image_sweeps.config.composition import CONF, Composer, hydra_at
 from image_sweeps.config.schema import Config
 from image_sweeps.dataset import Dataset
 from tests.support import warm
+from tests.support.soak import DEPTH
 
 ROOT = CONF.parent
 FASHION = Path(os.environ.get("DATA_DIR", ROOT / "data")) / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
@@ -50,6 +51,8 @@ def source_of(*overrides: str, data_dir: str | Path = "data") -> Dataset:
     return source
 
 
+SOAK_TIMEOUT_S = 900
+
 FOLDERS = ("engines", "tracking", "sweep", "faults", "search", "fuzz", "fit")
 """Those that take longest first: what comes last should not leave one worker at work and the others idle."""
 
@@ -79,6 +82,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: number for number, name in enumerate(FOLDERS)}
     items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
     for item in items:
+        if DEPTH:
+            item.add_marker(pytest.mark.timeout(SOAK_TIMEOUT_S), append=False)  # counts before that of its module
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
         if item.get_closest_marker("fashion") and not FASHION.exists():
