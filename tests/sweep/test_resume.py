@@ -81,9 +81,9 @@ class Sweeps:
             folder = Path(ast.literal_eval(sweep_dir.split("=", 1)[1]), ast.literal_eval(cell_id.split("=", 1)[1]))
             work(Cell.load(folder), folder, self.progress)
 
-    def start(self, *overrides):
+    def start(self, *overrides, cold=False):
         """The same as a user starts it."""
-        return warm.start("-m", f"outputs_dir={self.outputs}", *TINY, *overrides)
+        return warm.start("-m", f"outputs_dir={self.outputs}", *TINY, *overrides, cold=cold)
 
     def wait_for(self, pattern):
         """Until a file of this pattern is there."""
@@ -266,9 +266,12 @@ def test_on_failure_stop_starts_no_further_cell(sweeps, launcher):
 @pytest.mark.soak
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_hydras_own_launchers_run_the_same_sweep_and_resume_it(sweeps, launcher):
-    """In `tests`: basic resumes above, and joblib runs one in `test_determinism.py`; what resumes is the sweeper."""
+    """In `tests`: basic resumes above, and joblib runs one in `test_determinism.py`; what resumes is the sweeper.
+
+    Cold, because joblib tidies up at exit, in an order that depends on when it was imported.
+    """
     for seeds, resume in (("0,1", ()), ("0,1,2", ("resume=last",))):
-        with sweeps.start(f"hydra/launcher={launcher}", f"seed={seeds}", "epochs=2", *resume) as process:
+        with sweeps.start(f"hydra/launcher={launcher}", f"seed={seeds}", "epochs=2", *resume, cold=True) as process:
             out, err = process.communicate(timeout=DEADLINE_S)
         assert (process.returncode, err) == (0, "")
     assert "3 cells: 2 finished, 1 to run" in out
