@@ -167,6 +167,7 @@ def test_an_address_where_no_cluster_is_is_refused_before_anything_runs(command_
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.soak  # a lost node of SLURM stays in `tests`; on a busy machine Ray takes minutes to get as far
 def test_cells_of_a_node_that_is_killed_go_on_elsewhere_and_the_sweep_ends_as_in_the_pool(pooled, nodes, tmp_path):
     with started(tmp_path, *CELLS, at(nodes)) as (process, _):
         with held(tmp_path, 2, process):
