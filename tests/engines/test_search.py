@@ -5,7 +5,7 @@ import pytest
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.search_record import SearchRecord
 from image_sweeps.search.study import TrialStore
-from tests.sweep.faults import until
+from tests.support.waiting import until
 
 pytest.importorskip("optuna")
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 
+from tests.support.waiting import until
 from tests.sweep import faults
 
 KILLS_ITS_WORKER_ONCE, KILLS_ITS_WORKER_ALWAYS, SHARES, HANGS, DEAF = 20, 21, (30, 31), 50, (60, 61)
@@ -40,7 +41,7 @@ def parent(pid):
 def share_gpu(cell, folder, progress):
     """Not over before two cells have begun."""
     faults.note(folder, "gpu", visible=os.environ.get("CUDA_VISIBLE_DEVICES"), where=(folder / "where.txt").read_text())
-    faults.until(lambda: len(faults.siblings(folder, "gpu")) == len(SHARES))
+    until(lambda: len(faults.siblings(folder, "gpu")) == len(SHARES))
     faults.tell_threads(cell, folder, progress)
 
 

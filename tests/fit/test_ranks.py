@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import torch
@@ -21,20 +21,14 @@ from image_sweeps.system.torchrun import TorchrunEnv
 from tests.conftest import ROOT
 from tests.dataset.archives import two_classes, write_folder
 from tests.fit.trained import training
-from tests.support import warm
+from tests.support import waiting, warm
 from tests.support.recorded import numbers
 
 TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[8]", "device=cpu", "devices=2")
 DEADLINE_S = 60
 
 
-def until(condition):
-    """Wait for it, but not forever; what it gave."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-    return found
+until = partial(waiting.until, deadline_s=DEADLINE_S)
 
 
 def children():

@@ -11,7 +11,7 @@ from image_sweeps.cell.result import Result
 from image_sweeps.cell.search_record import SearchRecord
 from tests.support import warm
 from tests.support.empty_store import with_store
-from tests.sweep.faults import until
+from tests.support.waiting import until
 
 pytest.importorskip("optuna")
 

@@ -3,20 +3,17 @@
 import os
 import signal
 import subprocess
-import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+
+from tests.support import waiting
 
 NUM_NODES = 2
 DEADLINE_S = 180
 
 
-def until(condition):
-    """Wait for it, but not forever."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+until = partial(waiting.until, deadline_s=DEADLINE_S)
 
 
 class Nodes:

@@ -31,6 +31,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from tests.support.waiting import until
+
 ROOT = Path(__file__).parent.parent.parent
 TESTS = int(os.environ.setdefault("TESTS_PID", str(os.getpid())))
 """The process that all workers of this run of the tests have in common, at whose end everything ends."""
@@ -157,19 +159,26 @@ class Forked:
 
 def _connection():
     """To the server, which the first to ask for it starts."""
-    connection = socket.socket(socket.AF_UNIX)
     with FileLock(f"{ADDRESS}.lock"):
-        if not ADDRESS.exists():
+        if (connection := _connected()) is None:
+            ADDRESS.unlink(missing_ok=True)  # of a server that was killed
             command = [sys.executable, "-m", "tests.support.warm", str(ADDRESS), str(TESTS)]
             nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
             server = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **nowhere)
-            deadline = time.monotonic() + DEADLINE_S
-            while not ADDRESS.exists():
-                assert server.poll() is None, "the server of warm processes could not be started"
-                assert time.monotonic() < deadline, "the server of warm processes does not come up"
-                time.sleep(0.05)
+            connection = until(lambda: _connected() or server.poll() is not None, "warm processes", DEADLINE_S)
+            assert server.poll() is None, "the server of warm processes could not be started"
             server.returncode = 0  # it outlives this process, which is not to wait for it
+    return connection
+
+
+def _connected():
+    """A connection, or None where nobody listens."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
         connection.connect(str(ADDRESS))
+    except OSError:
+        connection.close()
+        return None
     return connection
 
 

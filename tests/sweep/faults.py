@@ -20,16 +20,7 @@ from image_sweeps.launch.attempt import run_attempt
 from image_sweeps.tracking.delivery import StoreUnavailableError, deliver
 from image_sweeps.tracking.journal import Journal
 from image_sweeps.tracking.store import StoreError, open_store
-
-DEADLINE_S = 120
-
-
-def until(condition):
-    """Wait for it, but not forever."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+from tests.support.waiting import until
 
 
 def finish(cell, folder, progress=None):

@@ -8,7 +8,8 @@ from pathlib import Path
 from image_sweeps.cell.result import Result
 from image_sweeps.launch.attempt import run_attempt
 from image_sweeps.launch.node import work_alone
-from tests.sweep.faults import hang, until
+from tests.support.waiting import until
+from tests.sweep.faults import hang
 
 
 def work(cell, folder, progress):

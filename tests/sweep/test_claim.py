@@ -13,7 +13,7 @@ from image_sweeps.tracking.journal import Journal
 from tests.shared_folder import LOCAL_LOCKS, mounts
 from tests.support import warm
 from tests.support.saved_sweep import SILENT, Sweep
-from tests.sweep.faults import until
+from tests.support.waiting import until
 
 TAKEN_OVER = r"^{}: another attempt, of whichever machine, has taken it over$"
 

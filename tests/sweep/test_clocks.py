@@ -10,7 +10,7 @@ from image_sweeps.fit.checkpoint import LAST
 from tests.support import warm
 from tests.support.empty_store import with_store
 from tests.support.recorded import histories
-from tests.sweep.faults import until
+from tests.support.waiting import until
 
 LIBRARIES = list(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 SWEEP = ("-m", "model=mlp", "model.hidden=[8]", "dataset.image_size=8", "epochs=40")

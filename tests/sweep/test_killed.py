@@ -14,7 +14,7 @@ from tests.support import warm
 from tests.support.empty_store import with_store
 from tests.support.recorded import histories
 from tests.support.soak import depth
-from tests.sweep.faults import until
+from tests.support.waiting import until
 
 GRID = ("-m", "dataset.image_size=8", "model.hidden=[16]", "augmentation=rotate", "epochs=8", "seed=0,1,2")
 SWEEP = (*GRID, "model=mlp_dropout_batch", "hydra.launcher.slots=2")

@@ -18,7 +18,7 @@ from image_sweeps.launch import fork_server as server
 from tests.conftest import ROOT
 from tests.support import warm
 from tests.support.empty_store import with_store
-from tests.sweep.faults import until
+from tests.support.waiting import until
 
 TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[8]")
 POOL = "hydra/launcher=pool"

@@ -6,7 +6,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from image_sweeps.system.interrupt import Interrupt
 from image_sweeps.tracking.journal import Journal
 from tests.conftest import ROOT
 from tests.support.saved_sweep import Sweep
+from tests.support.waiting import until
 from tests.sweep import faults
 
 
@@ -241,13 +241,11 @@ def test_nothing_is_left_running_where_the_parent_was_killed(sweep, tmp_path):
     with subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     ) as parent:
-        faults.until(lambda: all((folder / "started").exists() for folder in made.folders))
+        until(lambda: all((folder / "started").exists() for folder in made.folders))
         parent.kill()
     pids = {pid for told in made.told("started") for pid in told.values()}
     assert len(pids) == 3  # two cells and their server
-    deadline = time.monotonic() + faults.DEADLINE_S
-    while left := {pid for pid in pids if not gone(pid)}:
-        assert time.monotonic() < deadline, left
+    until(lambda: all(map(gone, pids)), "their end")
 
 
 @pytest.mark.gpu

@@ -11,8 +11,8 @@ from image_sweeps.fit.checkpoint import LAST
 from image_sweeps.launch.remote import Remote
 from image_sweeps.tracking.journal import Journal
 from tests.support.saved_sweep import SILENT, Seen, Sweep
+from tests.support.waiting import until
 from tests.sweep.engines import Processes
-from tests.sweep.faults import until
 
 FAULTY = "tests.sweep.on_a_node"
 

@@ -15,7 +15,8 @@ from image_sweeps.tracking.delivery_thread import BACK, GONE, DeliveryThread
 from image_sweeps.tracking.journal import LOCK, Journal
 from image_sweeps.tracking.store import store_at
 from tests.conftest import config_of
-from tests.tracking.servers import Breaking, until
+from tests.support.waiting import until
+from tests.tracking.servers import Breaking
 
 GROUP = "server"
 EXPERIMENT = "faults"

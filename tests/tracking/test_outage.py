@@ -24,7 +24,8 @@ from tests.support.tracked import (
     recorded_at,
     trained,
 )
-from tests.tracking.servers import Breaking, free_port, serving, until
+from tests.support.waiting import until
+from tests.tracking.servers import Breaking, free_port, serving
 
 GROUP = "server"
 

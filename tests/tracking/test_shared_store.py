@@ -19,7 +19,8 @@ from tests.support.tracked import (
     recorded_at,
     trained,
 )
-from tests.tracking.servers import ObjectStore, Postgres, serving, until
+from tests.support.waiting import until
+from tests.tracking.servers import ObjectStore, Postgres, serving
 
 missing = Postgres.missing() or ObjectStore.missing()
 pytestmark = pytest.mark.skipif(missing is not None, reason=str(missing))

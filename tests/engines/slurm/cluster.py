@@ -5,9 +5,11 @@ import secrets
 import shutil
 import socket
 import subprocess
-import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+
+from tests.support import waiting
 
 TEMPLATE = Path(__file__).parent / "slurm.conf"
 DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -35,13 +37,7 @@ def free_ports(count):
         return [each.getsockname()[1] for each in sockets]
 
 
-def until(condition, what="it", deadline_s=DEADLINE_S):
-    """Wait for it, but not forever. Returns what it gave."""
-    deadline = time.monotonic() + deadline_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.05)
-    return found
+until = partial(waiting.until, deadline_s=DEADLINE_S)
 
 
 class Cluster:
