@@ -1,11 +1,11 @@
 """Many writers at once on a store that does not exist yet: real processes, a real file, a real server."""
 
-import multiprocessing
 import sqlite3
 from contextlib import closing
 
 import pytest
 
+from image_sweeps.launch import fork_server
 from image_sweeps.tracking.journal import Journal
 from image_sweeps.tracking.store import open_store, store_at
 from tests.conftest import config_of
@@ -24,8 +24,8 @@ def uri(request):
 @pytest.mark.deep
 @pytest.mark.parametrize("number", range(NUM_ROUNDS))
 def test_of_writers_that_start_at_once_every_one_leaves_its_whole_run(uri, tmp_path, number):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.tracking.writers"])
+    fork_server.start()  # a process has one of its kind, which tests of the pool in this worker need as it is
+    context = fork_server.CONTEXT
     barrier = context.Barrier(NUM_WRITERS)
     experiment = f"round {number}"
     homes = [tmp_path / str(writer) for writer in range(NUM_WRITERS)]
