@@ -118,13 +118,18 @@ def folder_of(outputs_dir: Path) -> Path:
     return outputs_dir.resolve() / "sweeps"
 
 
+def sweeps_in(outputs_dir: Path) -> list[str]:
+    """The ids of the sweeps that are kept there, the one that was begun last at the end."""
+    return sorted(path.parent.name for path in folder_of(outputs_dir).glob(f"*/{PLAN_FILE}"))
+
+
 def find(outputs_dir: Path, name: str) -> str:
     """The id of the sweep called `name`: itself, or for `last` the one that was begun last.
 
     Raises:
         ConfigError: where there is no such sweep.
     """
-    known = sorted(path.parent.name for path in folder_of(outputs_dir).glob(f"*/{PLAN_FILE}"))
+    known = sweeps_in(outputs_dir)
     if name == "last" and known:
         return known[-1]
     if name not in known:

@@ -90,12 +90,12 @@ def _found(outputs_dir: Path, name: str) -> str:
     Raises:
         ReportError: where there is none.
     """
-    from image_sweeps.cell.saved_plan import PLAN_FILE, folder_of
+    from image_sweeps.cell.saved_plan import folder_of, sweeps_in
     from image_sweeps.config.problems import near
     from image_sweeps.report.record import ReportError
 
     folder = folder_of(outputs_dir)
-    known = sorted(path.parent.name for path in folder.glob(f"*/{PLAN_FILE}"))
+    known = sweeps_in(outputs_dir)
     if not known:
         raise ReportError(f"sweep = {name!r}: there are no sweeps in {folder}; outputs_dir=... names another place")
     if name != "last" and name not in known:
