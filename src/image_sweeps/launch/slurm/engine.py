@@ -99,6 +99,7 @@ class Slurm:
         self.stopping.add(folder.name)
 
     def kill(self, folder: Path) -> None:
+        self._try(self._keep_out)
         if job := self._job(folder.name):
             self._try(queue.send, "KILL", [job.id])
             self._try(queue.cancel, [job.id])  # as long as it waits, or goes back to the queue
@@ -180,13 +181,21 @@ class Slurm:
     def _stop_some(self) -> None:
         """Ask those that are to stop, as long as they live: one may be on its way back into the queue, and deaf."""
         self.stopping = {cell for cell in self.stopping if self._lives(cell)}
-        jobs = [job for cell in sorted(self.stopping) if (job := self._job(cell))]
-        if waiting := [job.id for job in jobs if job.state in WAITING]:
-            queue.cancel(
-                waiting
-            )  # one that has begun this moment ends its epoch too, if that is short: SLURM sends TERM
-        if running := [job.id for job in jobs if job.state in RUNNING]:
+        if waiting := self._asked_to_stop(WAITING):
+            queue.cancel(waiting)  # one that has begun this moment ends its epoch too, if that is short: it gets TERM
+        if running := self._asked_to_stop(RUNNING):
             queue.send(STOP, running)
+
+    def _keep_out(self) -> None:
+        """Take back those that wait and are to stop: what is killed makes room for them."""
+        if waiting := self._asked_to_stop(WAITING):
+            queue.cancel(waiting)
+            self._refresh()
+
+    def _asked_to_stop(self, states: frozenset[str]) -> list[str]:
+        """The jobs of the cells that are to stop, in any of these states."""
+        jobs = [job for cell in sorted(self.stopping) if (job := self._job(cell))]
+        return [job.id for job in jobs if job.state in states]
 
     def _try(self, act: Callable[..., object], *arguments: object) -> None:
         """Where SLURM does not answer, nothing has changed."""
