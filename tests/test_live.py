@@ -22,6 +22,10 @@ def cell(name, number=0, epochs=20):
     return SimpleNamespace(id=f"{name}{number}", name=name, config=SimpleNamespace(epochs=epochs))
 
 
+def epoch(number, val_accuracy):
+    return SimpleNamespace(number=number, val_accuracy=val_accuracy)
+
+
 @pytest.fixture
 def screen(monkeypatch):
     """A terminal of 80 columns; gives what is printed on it."""
@@ -41,13 +45,13 @@ def rows(screen, table):
 def test_without_a_terminal_there_is_a_line_a_cell_and_none_an_epoch(capsys):
     with live.board(3) as board:
         assert isinstance(board, Lines)
-        board.started(cell("model=cnn seed=1"), "gpu 0")
-        board.begun(cell("model=cnn seed=1"), 0)
-        board.epoch_over(cell("model=cnn seed=1"), 1, 0.5)
-        board.over(FINISHED)
-        board.failed(cell("seed=[2]"), "ValueError: [bold]")
-        board.over(Result("b", "seed=[2]", "failed", "ValueError: no"))
-        board.over(Result("c", "seed=3", "interrupted"))
+        board.on_process_start(cell("model=cnn seed=1"), "gpu 0")
+        board.on_train_start(cell("model=cnn seed=1"), 0)
+        board.on_epoch_end(cell("model=cnn seed=1"), epoch(1, 0.5))
+        board.on_cell_end(FINISHED)
+        board.on_failure(cell("seed=[2]"), "ValueError: [bold]")
+        board.on_cell_end(Result("b", "seed=[2]", "failed", "ValueError: no"))
+        board.on_cell_end(Result("c", "seed=3", "interrupted"))
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         "[1/3] model=cnn seed=1: val 98.61%, test 97.78%, 3.1 s",
@@ -60,10 +64,10 @@ def test_without_a_terminal_there_is_a_line_a_cell_and_none_an_epoch(capsys):
 def test_a_running_cell_has_a_row_and_the_sweep_a_bar(screen):
     table = LiveTable(4)
     for number in range(3):
-        table.started(cell("seed=", number), f"gpu {number}")
-    table.begun(cell("seed=", 0), 0)
-    table.begun(cell("seed=", 1), 5)
-    table.epoch_over(cell("seed=", 1), 6, 0.875)
+        table.on_process_start(cell("seed=", number), f"gpu {number}")
+    table.on_train_start(cell("seed=", 0), 0)
+    table.on_train_start(cell("seed=", 1), 5)
+    table.on_epoch_end(cell("seed=", 1), epoch(6, 0.875))
     heading, first, second, third, whole = rows(screen, table)
     assert heading.split() == ["running", "slot", "epoch", "val", "acc", "left"]
     assert first.split() == ["seed=", "gpu", "0", "0/20"]
@@ -74,8 +78,8 @@ def test_a_running_cell_has_a_row_and_the_sweep_a_bar(screen):
 
 def test_a_cell_that_is_over_leaves_its_row_for_a_line(screen):
     table = LiveTable(2)
-    table.started(cell("a", ""), "gpu 0")
-    table.over(FINISHED)
+    table.on_process_start(cell("a", ""), "gpu 0")
+    table.on_cell_end(FINISHED)
     assert screen.file.getvalue() == "[1/2] model=cnn seed=1: val 98.61%, test 97.78%, 3.1 s\n"
     heading, whole = rows(screen, table)
     assert heading.startswith("running")
@@ -84,8 +88,8 @@ def test_a_cell_that_is_over_leaves_its_row_for_a_line(screen):
 
 def test_failures_are_counted(screen):
     table = LiveTable(2)
-    table.started(cell("a", ""), "gpu 0")
-    table.over(Result("a", "a", "failed", "no"))
+    table.on_process_start(cell("a", ""), "gpu 0")
+    table.on_cell_end(Result("a", "a", "failed", "no"))
     assert "1/2 cells, 1 failed" in rows(screen, table)[-1]
 
 
@@ -95,9 +99,9 @@ def test_a_row_is_a_line_however_long_the_name(screen, width):
     table = LiveTable(3)
     for number in range(3):
         one = cell(f"{LONG}{number}")
-        table.started(one, f"gpu {number}")
-        table.begun(one, 0)
-        table.epoch_over(one, 1, 1.0)
+        table.on_process_start(one, f"gpu {number}")
+        table.on_train_start(one, 0)
+        table.on_epoch_end(one, epoch(1, 1.0))
     lines = rows(screen, table)
     assert len(lines) == 5
     assert all(len(line) <= width for line in lines)
@@ -109,7 +113,7 @@ def test_more_rows_than_the_terminal_has_lines_are_counted(screen):
     screen.height = 10
     table = LiveTable(64)
     for number in range(64):
-        table.started(cell("seed=", number), f"gpu {number}")
+        table.on_process_start(cell("seed=", number), f"gpu {number}")
     lines = rows(screen, table)
     assert len(lines) < 10
     assert lines[-2] == "and 58 more"
@@ -138,7 +142,7 @@ def test_what_is_left_of_the_sweep_is_shared_by_the_slots(screen):
 
 def test_before_anything_was_measured_nothing_is_foretold(screen):
     table = LiveTable(2)
-    table.started(cell("a"), "gpu 0")
+    table.on_process_start(cell("a"), "gpu 0")
     assert rows(screen, table)[-1].endswith("0/2 cells")
 
 
@@ -159,8 +163,8 @@ from image_sweeps.launch import board as live
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs are born without
 try:
     with live.board(2) as board:
-        board.started(N(id="a", name="seed=0", config=N(epochs=3)), "cpu 0")
-        board.failed(N(name="seed=0"), "ValueError: in red ink")
+        board.on_process_start(N(id="a", name="seed=0", config=N(epochs=3)), "cpu 0")
+        board.on_failure(N(name="seed=0"), "ValueError: in red ink")
         os.kill(os.getpid(), signal.SIGINT)
         signal.pause()
 except KeyboardInterrupt:

@@ -55,7 +55,8 @@ def connection(outputs):
 
 def run(connection, sweep):
     """The outcomes by name."""
-    remote = Remote(Ray(connection, sweep.board.note), lambda folder: SILENT, sweep.board, poll_s=0.1, latency_s=0)
+    engine = Ray(connection, sweep.listener.on_notice)
+    remote = Remote(engine, lambda folder: SILENT, sweep.listener, poll_s=0.1, latency_s=0)
     return {result.name: result for result in remote.run(sweep.folders)}
 
 
@@ -105,7 +106,7 @@ def test_a_cell_fails_alone_with_the_reason(faulty, seed, reason):
     made, outcomes = faulty
     result = outcomes[f"seed={seed}"]
     assert (result.status, result.reason) == ("failed", reason)
-    assert reason in made.board.failures[f"seed={seed}"]
+    assert reason in made.listener.failures[f"seed={seed}"]
     left = Result.load(made.folders[0].parent / result.cell)
     assert (left.status, left.reason) == ("failed", reason)
 
@@ -114,7 +115,7 @@ def test_the_other_cells_finish_also_where_a_worker_of_rays_died(faulty):
     made, outcomes = faulty
     assert {name for name, result in outcomes.items() if result.finished} == {"seed=0", "seed=20"}
     note = f"a worker of Ray's died on {HOST} gpu 0: what ran there goes on elsewhere, from its last epoch"
-    assert made.board.notes == [note]
+    assert made.listener.notices == [note]
 
 
 def test_the_output_of_a_cell_has_its_traceback(faulty):
@@ -132,8 +133,11 @@ def test_the_second_interrupt_stops_at_once_also_what_does_not_listen(outputs, c
     """The last test of this cluster: its workers are killed."""
     made = Sweep(outputs, "deaf", ["seed=60,61"])
 
+    def both_are_deaf():
+        return all((folder / "deaf").exists() for folder in made.folders)
+
     def interrupt_twice():
-        for condition in (lambda: all((folder / "deaf").exists() for folder in made.folders), lambda: made.board.notes):
+        for condition in (both_are_deaf, lambda: made.listener.notices):
             until(condition)
             os.kill(os.getpid(), signal.SIGINT)
 

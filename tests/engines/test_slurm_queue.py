@@ -230,14 +230,14 @@ def test_the_second_interrupt_leaves_nothing_in_the_queue(found, tmp_path, monke
     made = Frozen(tmp_path, tmp_path.name, ["seed=range(3)"])
 
     def interrupt_twice():
-        for condition in (lambda: found.queue("--states=RUNNING")[1:], lambda: made.board.notes):
+        for condition in (lambda: found.queue("--states=RUNNING")[1:], lambda: made.listener.notices):
             until(condition)
             os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt_twice)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        Remote(sleeping(monkeypatch), lambda folder: SILENT, made.board, poll_s=0.1).run(made.folders)
+        Remote(sleeping(monkeypatch), lambda folder: SILENT, made.listener, poll_s=0.1).run(made.folders)
     thread.join()
     until(lambda: found.queue() == [], "an empty queue")
     reasons = [result.reason for folder in made.folders if (result := Result.load(folder))]

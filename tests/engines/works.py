@@ -10,18 +10,18 @@ from tests.sweep import faults
 KILLS_ITS_WORKER_ONCE, KILLS_ITS_WORKER_ALWAYS, SHARES, HANGS, DEAF = 20, 21, (30, 31), 50, (60, 61)
 
 
-def by_seed(cell, folder, progress):
+def by_seed(cell, folder, listener):
     seed = cell.config.seed
     if seed in (KILLS_ITS_WORKER_ONCE, KILLS_ITS_WORKER_ALWAYS):
         kill_worker(cell, folder, once=seed == KILLS_ITS_WORKER_ONCE)
     elif seed in SHARES:
-        share_gpu(cell, folder, progress)
+        share_gpu(cell, folder, listener)
     elif seed == HANGS:
         faults.hang()
     elif seed in DEAF:
         stop_with_server(folder)
     else:
-        faults.fail_by_seed(cell, folder, progress)
+        faults.fail_by_seed(cell, folder, listener)
 
 
 def kill_worker(cell, folder, *, once):
@@ -38,11 +38,11 @@ def parent(pid):
     return int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, check=True).stdout)
 
 
-def share_gpu(cell, folder, progress):
+def share_gpu(cell, folder, listener):
     """Not over before two cells have begun."""
     faults.note(folder, "gpu", visible=os.environ.get("CUDA_VISIBLE_DEVICES"), where=(folder / "where.txt").read_text())
     until(lambda: len(faults.siblings(folder, "gpu")) == len(SHARES))
-    faults.tell_threads(cell, folder, progress)
+    faults.tell_threads(cell, folder, listener)
 
 
 def stop_with_server(folder):

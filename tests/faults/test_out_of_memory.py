@@ -39,7 +39,7 @@ def test_a_cell_without_memory_fails_alone_and_is_gone_on_with(tmp_path):
         f"out of memory: can't allocate memory: you tried to allocate {4500 * 4500 * 4} bytes. "
         f"Error code 12 (Cannot allocate memory). {HINT}"
     )
-    assert sweep.board.failures == {large: reason}
+    assert sweep.listener.failures == {large: reason}
     assert [CellStatus.load(folder) for folder in sweep.folders] == [
         CellStatus.FINISHED,
         CellStatus.FAILED,

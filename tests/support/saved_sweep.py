@@ -15,37 +15,10 @@ from image_sweeps.tracking.delivery import deliver
 from image_sweeps.tracking.journal import Journal
 from image_sweeps.tracking.store import open_store
 from tests.support.empty_store import with_store
+from tests.support.listeners import Remembering
 
 TINY = ("dataset.image_size=8", "model=mlp", "epochs=1")
 SILENT = HydraJob({"root": None, "version": 1}, verbose=False, environment={"SAID": "by Hydra"})
-
-
-class Seen:
-    """A board that remembers."""
-
-    def __init__(self):
-        self.epochs = []
-        self.failures = {}
-        self.notes = []
-        self.over_in_order = []
-
-    def started(self, cell, where):
-        pass
-
-    def begun(self, cell, num_done):
-        pass
-
-    def epoch_over(self, cell, number, val_accuracy):
-        self.epochs.append((cell.name, number))
-
-    def failed(self, cell, text):
-        self.failures[cell.name] = text
-
-    def over(self, result):
-        self.over_in_order.append(result.name)
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 class Sweep:
@@ -57,7 +30,7 @@ class Sweep:
         with_store(cells[0].config.outputs_dir)
         self.store = open_store(cells[0].config)
         self.id = name
-        self.board = Seen()
+        self.listener = Remembering()
         self.folders = [outputs / "sweeps" / name / cell.id for cell in cells]
         tracking = cells[0].config.tracking
         sweep = Journal(outputs / "sweeps" / name)
@@ -69,7 +42,7 @@ class Sweep:
     def run(self, work, num_slots=2, num_threads=1, gpu=None, when_idle=None):
         """The outcomes by seed."""
         slots = [Slot(f"slot {number}", num_threads, gpu) for number in range(num_slots)]
-        results = Pool(slots, lambda folder: SILENT, self.board, work, when_idle).run(self.folders)
+        results = Pool(slots, lambda folder: SILENT, self.listener, work, when_idle).run(self.folders)
         return {result.name: result for result in results}
 
     def told(self, name):

@@ -23,7 +23,7 @@ from image_sweeps.tracking.store import StoreError, open_store
 from tests.support.waiting import until
 
 
-def finish(cell, folder, progress=None):
+def finish(cell, folder, listener=None):
     Result(cell.id, cell.name, "finished").save(folder)
 
 
@@ -69,13 +69,13 @@ FAULTS = {
 }
 
 
-def fail_by_seed(cell, folder, progress):
+def fail_by_seed(cell, folder, listener):
     begin_run(cell, folder)
     FAULTS.get(cell.config.seed, lambda: None)()
     finish(cell, folder)
 
 
-def overlap(cell, folder, progress, num_slots):
+def overlap(cell, folder, listener, num_slots):
     """Not over before as many cells have started as there are slots."""
     started = time.monotonic()
     note(folder, "started")
@@ -84,20 +84,20 @@ def overlap(cell, folder, progress, num_slots):
     finish(cell, folder)
 
 
-def first_waits_for_all_others(cell, folder, progress):
+def first_waits_for_all_others(cell, folder, listener):
     if cell.config.seed == 0:
         num_others = cell.sweep.num_cells - 1
         until(lambda: len(siblings(folder, "result.json")) == num_others)
     finish(cell, folder)
 
 
-def first_waits_for_what_comes_after(cell, folder, progress):
+def first_waits_for_what_comes_after(cell, folder, listener):
     if cell.config.seed == 0:
         until((folder.parent / "prepared").exists)
     finish(cell, folder)
 
 
-def tell_threads(cell, folder, progress):
+def tell_threads(cell, folder, listener):
     images = torch.rand(8, 3, 32, 32)
     for _ in range(3):  # enough work for every thread
         torch.nn.functional.conv2d(images, torch.rand(16, 3, 3, 3))
@@ -112,7 +112,7 @@ def tell_threads(cell, folder, progress):
     finish(cell, folder)
 
 
-def tell_start(cell, folder, progress):
+def tell_start(cell, folder, listener):
     """What a process is born with, and what it imports all the same."""
     facts = {
         "server_threads": len(list(Path(f"/proc/{os.getppid()}/task").iterdir())),
@@ -121,21 +121,21 @@ def tell_start(cell, folder, progress):
         "said": os.environ.get("SAID"),
     }
     before = set(sys.modules)
-    run_attempt(cell, folder, progress)
+    run_attempt(cell, folder, listener)
     note(folder, "facts", **facts, imported=sorted(set(sys.modules) - before))
 
 
 class AfterEpoch:
     """Does something after each epoch, and passes on what it is told."""
 
-    def __init__(self, progress, act):
-        self.progress, self.act = progress, act
+    def __init__(self, listener, act):
+        self.listener, self.act = listener, act
 
     def __getattr__(self, name):
-        return getattr(self.progress, name)
+        return getattr(self.listener, name)
 
-    def epoch_over(self, epoch):
-        self.progress.epoch_over(epoch)
+    def on_epoch_end(self, cell, epoch):
+        self.listener.on_epoch_end(cell, epoch)
         self.act(epoch)
 
 
@@ -143,27 +143,27 @@ def signal_parent():
     os.kill(multiprocessing.parent_process().pid, signal.SIGINT)
 
 
-def interrupt_once(cell, folder, progress):
+def interrupt_once(cell, folder, listener):
     """The real work; after its second epoch, the first cell presses Ctrl-C."""
     first = cell.config.seed == 0
     run_attempt(
-        cell, folder, AfterEpoch(progress, lambda epoch: signal_parent() if first and epoch.number == 2 else None)
+        cell, folder, AfterEpoch(listener, lambda epoch: signal_parent() if first and epoch.number == 2 else None)
     )
 
 
-def interrupt_twice(cell, folder, progress):
+def interrupt_twice(cell, folder, listener):
     """Deaf to the wish to stop; the first cell presses Ctrl-C again when it has been passed on to it."""
     begin_run(cell, folder)
     note(folder, "started", pid=os.getpid())
     until(lambda: len(siblings(folder, "started")) == 2)
     if cell.config.seed == 0:
         signal_parent()
-        until(lambda: progress.stop_requested)
+        until(lambda: listener.stop_requested)
         signal_parent()
     hang()
 
 
-def kill_server(cell, folder, progress):
+def kill_server(cell, folder, listener):
     """The first cell does, and neither ends nor is ended by that."""
     if cell.config.seed == 0:
         note(folder, "started", pid=os.getpid())
@@ -172,6 +172,6 @@ def kill_server(cell, folder, progress):
     finish(cell, folder)
 
 
-def run_forever(cell, folder, progress):
+def run_forever(cell, folder, listener):
     note(folder, "started", pid=os.getpid(), server=os.getppid())
     hang()

@@ -12,7 +12,7 @@ from tests.support.waiting import until
 from tests.sweep.faults import hang
 
 
-def work(cell, folder, progress):
+def work(cell, folder, listener):
     """By seed: 0 finishes, 1 raises, 2 exits without a word, 3 is killed, 4 hangs, others train when they are let."""
     match cell.config.seed:
         case 0:
@@ -29,7 +29,7 @@ def work(cell, folder, progress):
         case _:
             (folder / "there").touch()
             until((folder.parent / "go").exists)
-            run_attempt(cell, folder, progress)
+            run_attempt(cell, folder, listener)
 
 
 if __name__ == "__main__":

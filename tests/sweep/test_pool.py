@@ -74,7 +74,7 @@ def test_the_other_cells_finish(faulty):
 
 def test_what_a_dead_process_wrote_is_shown_and_kept_with_its_run(faulty, tmp_path):
     made, _ = faulty
-    assert made.board.failures["seed=3"].splitlines()[1:] == [f"line {number}" for number in range(960, 1000)]
+    assert made.listener.failures["seed=3"].splitlines()[1:] == [f"line {number}" for number in range(960, 1000)]
     run = made.runs()[made.folders[3].name]
     kept = made.store.client.download_artifacts(run.info.run_id, "output.log", str(tmp_path))
     assert Path(kept).read_text().splitlines() == [f"line {number}" for number in range(1000)]
@@ -82,15 +82,15 @@ def test_what_a_dead_process_wrote_is_shown_and_kept_with_its_run(faulty, tmp_pa
 
 def test_an_error_is_shown_once_with_its_traceback(faulty):
     made, _ = faulty
-    text = made.board.failures["seed=1"]
+    text = made.listener.failures["seed=1"]
     assert text.startswith("Traceback")
     assert "raise ValueError" in text
 
 
 def test_where_a_process_hangs_or_crashes_is_written_down(faulty):
     made, _ = faulty
-    assert "Segmentation fault" in made.board.failures["seed=5"]
-    hanging = made.board.failures["seed=6"]
+    assert "Segmentation fault" in made.listener.failures["seed=5"]
+    hanging = made.listener.failures["seed=6"]
     assert "hanging here" in hanging
     assert "in hang" in hanging
 
@@ -107,14 +107,14 @@ def test_a_slot_that_is_free_is_taken_at_once(sweep):
     made = sweep("seed=range(5)")
     results = made.run(faults.first_waits_for_all_others)
     assert all(result.finished for result in results.values())
-    assert made.board.over_in_order[:3] == ["seed=1", "seed=2", "seed=3"]
+    assert made.listener.ended[:3] == ["seed=1", "seed=2", "seed=3"]
 
 
 def test_what_comes_after_the_cells_is_prepared_once_when_a_slot_stays_free(sweep):
     made, seen = sweep("seed=range(4)"), []
 
     def prepare():
-        seen.append(len(made.board.over_in_order))
+        seen.append(len(made.listener.ended))
         (made.folders[0].parent / "prepared").touch()
 
     made.run(faults.first_waits_for_what_comes_after, when_idle=prepare)
@@ -178,7 +178,7 @@ def test_one_ctrl_c_lets_running_cells_keep_their_epoch_and_starts_no_other(swee
     assert signal.getsignal(signal.SIGINT) is before
     outcomes = [Result.load(folder) for folder in made.folders]
     assert [outcome and outcome.status for outcome in outcomes] == ["interrupted", "interrupted", None]
-    assert made.board.notes[0].startswith("SIGINT: the running cells finish their epoch and are kept")
+    assert made.listener.notices[0].startswith("SIGINT: the running cells finish their epoch and are kept")
     for folder in made.folders[:2]:
         run = made.runs()[folder.name]
         history = made.store.client.get_metric_history(run.info.run_id, "val/loss")
@@ -221,11 +221,12 @@ PARENT = """
 import pickle, sys
 from image_sweeps.launch.pool import Pool
 from image_sweeps.launch.slots import Slot
-from tests.support.saved_sweep import SILENT, Seen
+from image_sweeps.cell.listener import CellListener
+from tests.support.saved_sweep import SILENT
 from tests.sweep import faults
 if __name__ == "__main__":
     folders = pickle.loads(bytes.fromhex(sys.argv[1]))
-    Pool([Slot("a", 1), Slot("b", 1)], lambda folder: SILENT, Seen(), faults.run_forever).run(folders)
+    Pool([Slot("a", 1), Slot("b", 1)], lambda folder: SILENT, CellListener(), faults.run_forever).run(folders)
 """
 
 

@@ -10,36 +10,23 @@ from image_sweeps.cell.result import Result
 from image_sweeps.fit.checkpoint import LAST
 from image_sweeps.launch.remote import Remote
 from image_sweeps.tracking.journal import Journal
-from tests.support.saved_sweep import SILENT, Seen, Sweep
+from tests.support.saved_sweep import SILENT, Sweep
 from tests.support.waiting import until
 from tests.sweep.engines import Processes
 
 FAULTY = "tests.sweep.on_a_node"
 
 
-class Board(Seen):
-    """A board that remembers who was where."""
-
-    def __init__(self):
-        super().__init__()
-        self.places = []
-
-    def started(self, cell, where):
-        self.places.append((cell.name, where))
-
-
 @pytest.fixture
 def sweep(tmp_path):
     def made(*overrides):
-        frozen = Sweep(tmp_path, "remote", overrides)
-        frozen.board = Board()
-        return frozen
+        return Sweep(tmp_path, "remote", overrides)
 
     return made
 
 
 def remote(sweep, engine, latency_s=0.0):
-    return Remote(engine, lambda folder: SILENT, sweep.board, poll_s=0.05, latency_s=latency_s)
+    return Remote(engine, lambda folder: SILENT, sweep.listener, poll_s=0.05, latency_s=latency_s)
 
 
 def test_a_grid_is_handed_over_whole_and_trained_as_here(sweep):
@@ -47,8 +34,8 @@ def test_a_grid_is_handed_over_whole_and_trained_as_here(sweep):
     results = remote(made, engine).run(made.folders)
     assert {result.name: result.status for result in results} == {f"seed={n}": "finished" for n in range(3)}
     assert engine.events == [("start", 3), ("close", None)]
-    assert sorted(made.board.epochs) == [(f"seed={n}", epoch) for n in range(3) for epoch in (1, 2)]
-    assert len(made.board.places) == 3
+    assert sorted(made.listener.epochs) == [(f"seed={n}", epoch) for n in range(3) for epoch in (1, 2)]
+    assert len(made.listener.places) == 3
     assert {run.info.status for run in made.runs().values()} == {"FINISHED"}
 
 
@@ -63,7 +50,7 @@ def test_of_a_search_the_next_cell_is_asked_for_when_there_is_room(sweep):
 
     def folders():
         for folder in made.folders:
-            asked.append(len(made.board.over_in_order))
+            asked.append(len(made.listener.ended))
             yield folder
 
     remote(made, engine).run(folders())
@@ -89,7 +76,7 @@ def test_a_cell_fails_alone_with_the_reason_in_its_folder(faulty):
     }
     assert {name: result.reason for name, result in results.items()} == reasons
     assert [Result.load(folder).reason for folder in made.folders] == list(reasons.values())
-    assert made.board.failures["seed=2"] == "exit code 3\nlast words"
+    assert made.listener.failures["seed=2"] == "exit code 3\nlast words"
     assert "in hang" in (made.folders[4] / "output.log").read_text()
 
 
@@ -116,7 +103,7 @@ def test_a_cell_that_is_thrown_off_its_machine_goes_on_from_its_checkpoint(sweep
     (result,) = runner.run(made.folders)
     preemption.join()
     assert result.finished
-    numbers = [number for _, number in made.board.epochs]
+    numbers = [number for _, number in made.listener.epochs]
     assert numbers == sorted(set(numbers))
     assert max(numbers) == 60
     begun = [entry["do"] for entry in Journal(folder).entries() if entry["do"] in ("begin", "go on")]
@@ -149,14 +136,18 @@ def test_the_first_interrupt_lets_running_cells_finish_their_epoch_and_takes_bac
     thread.join()
     assert [Result.load(folder).status for folder in made.folders[:2]] == ["interrupted"] * 2
     assert Result.load(made.folders[2]) is None
-    assert made.board.notes[0].startswith("SIGINT: the running cells finish their epoch and are kept")
+    assert made.listener.notices[0].startswith("SIGINT: the running cells finish their epoch and are kept")
     assert [process.returncode for process in engine.processes.values()] == [0, 0]
 
 
 def test_the_second_interrupt_stops_at_once(sweep):
     made, engine = sweep("seed=4"), Processes(module=FAULTY)
     hangs = made.folders[0] / "output.log"
-    thread = interrupt_when(lambda: hangs.exists() and "hanging here" in hangs.read_text(), lambda: made.board.notes)
+
+    def is_hanging():
+        return hangs.exists() and "hanging here" in hangs.read_text()
+
+    thread = interrupt_when(is_hanging, lambda: made.listener.notices)
     with pytest.raises(KeyboardInterrupt):
         remote(made, engine).run(made.folders)
     thread.join()

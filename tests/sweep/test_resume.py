@@ -19,34 +19,24 @@ from image_sweeps.sweep.run import dry_run, run_sweep
 from image_sweeps.tracking.journal import Journal
 from tests.support import warm
 from tests.support.empty_store import with_store
+from tests.support.listeners import Unfailing
 
 TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[8]")
 DEADLINE_S = 120
 ACCURACIES = ("best/val_accuracy", "test/accuracy", "test/accuracy_low", "test/accuracy_high")
 
 
-class Quiet:
-    """Nobody follows the cells, and nobody stops them."""
-
-    stop_requested = False
+class Failures(Unfailing):
+    """Keeps the failures that it is told of."""
 
     def __init__(self):
         self.failures = []
 
-    def begun(self, cell, source, splits, place, num_done):
-        pass
-
-    def epoch_over(self, epoch):
-        pass
-
-    def failed(self, cell, text):
+    def on_failure(self, cell, text):
         self.failures.append(text)
 
-    def note(self, text):
-        raise AssertionError(text)
 
-
-def untrained(cell, folder, progress):
+def untrained(cell, folder, listener):
     """What a cell leaves behind that has learned nothing: a run that has finished, and its result."""
     journal = Journal(folder)
     tags = {"kind": "cell", "cell": cell.id, "sweep": cell.sweep.id}
@@ -63,7 +53,7 @@ class Sweeps:
 
     def __init__(self, outputs):
         self.outputs = outputs
-        self.progress = Quiet()
+        self.listener = Failures()
 
     def run(self, *overrides, work=untrained):
         """A sweep in this process, its cells one after the other. Returns its exit code."""
@@ -79,7 +69,7 @@ class Sweeps:
     def work_on(self, jobs, work):
         for *_, sweep_dir, cell_id in jobs:
             folder = Path(ast.literal_eval(sweep_dir.split("=", 1)[1]), ast.literal_eval(cell_id.split("=", 1)[1]))
-            work(Cell.load(folder), folder, self.progress)
+            work(Cell.load(folder), folder, self.listener)
 
     def start(self, *overrides, cold=False):
         """The same as a user starts it."""
@@ -234,12 +224,12 @@ def test_what_a_launcher_that_gives_up_has_run_is_kept_and_reported(sweeps, caps
 
 
 def test_a_failed_cell_is_retried_as_often_as_asked_and_again_when_resumed(sweeps, capsys):
-    def work(cell, folder, progress):
-        (run_attempt if cell.config.optimizer.arguments()["lr"] > 1 else untrained)(cell, folder, progress)
+    def work(cell, folder, listener):
+        (run_attempt if cell.config.optimizer.arguments()["lr"] > 1 else untrained)(cell, folder, listener)
 
     settings = ("optimizer.lr=0.1,1e30", "epochs=2")
     assert sweeps.run(*settings, "retries=2", work=work) == 1
-    assert [text[:41] for text in sweeps.progress.failures] == ["NonFiniteLossError: the training loss bec"] * 3
+    assert [text[:41] for text in sweeps.listener.failures] == ["NonFiniteLossError: the training loss bec"] * 3
     runs = {run.info.run_name: run for run in sweeps.runs()}
     assert {name: run.info.status for name, run in runs.items()} == {
         "optimizer.lr=0.1": "FINISHED",

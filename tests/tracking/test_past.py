@@ -11,26 +11,9 @@ from image_sweeps.sweep.plan import plan
 from image_sweeps.tracking.run import open_run
 from image_sweeps.tracking.store import open_store
 from tests.conftest import config_of
+from tests.support.listeners import Unfailing
 
 TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[8]", "epochs=2")
-
-
-class Quiet:
-    """Nobody follows the cell, and nobody stops it."""
-
-    stop_requested = False
-
-    def begun(self, cell, source, splits, place, num_done):
-        pass
-
-    def epoch_over(self, epoch):
-        pass
-
-    def failed(self, cell, text):
-        raise AssertionError(text)
-
-    def note(self, text):
-        raise AssertionError(text)
 
 
 def cell_of(outputs, *overrides):
@@ -44,7 +27,7 @@ def trained(tmp_path_factory):
     """A finished cell, the id of its run, and beside it in the store one that failed."""
     outputs = tmp_path_factory.mktemp("outputs")
     cell = cell_of(outputs)
-    result = run_attempt(cell, outputs / "cell", Quiet())
+    result = run_attempt(cell, outputs / "cell", Unfailing())
     with pytest.raises(ZeroDivisionError), open_run(cell, Claim.acquire(outputs / "failed"), print):
         raise ZeroDivisionError
     return cell, result.run_id

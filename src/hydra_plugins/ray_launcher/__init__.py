@@ -59,4 +59,4 @@ class RayLauncher(CellLauncher):
                 show_error("\n".join(error.problems))
                 return []
         with board(num_cells) as shown:
-            return Remote(Ray(self.connection, shown.note), self.hydra_job, shown).run(folders)
+            return Remote(Ray(self.connection, shown.on_notice), self.hydra_job, shown).run(folders)

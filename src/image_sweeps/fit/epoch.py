@@ -1,6 +1,21 @@
 """What one epoch measured."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
+
+METRICS = {
+    "train_loss": "train/loss",
+    "train_accuracy": "train/accuracy",
+    "val_loss": "val/loss",
+    "val_accuracy": "val/accuracy",
+    "lr": "lr",
+    "epoch_s": "time/epoch_s",
+}
+"""The names by which the attributes of an epoch are recorded."""
+
+PENALTY = "train/penalty"
+"""The name of the penalty, which is recorded where there is one."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +43,13 @@ class Epoch:
     lr: float
     epoch_s: float
     ended_ms: int
+
+    def metrics(self) -> dict[str, float]:
+        """The measurements by the names of their metrics, without the penalty."""
+        return {metric: getattr(self, name) for name, metric in METRICS.items()}
+
+    @classmethod
+    def from_metrics(cls, number: int, ended_ms: int, metrics: Mapping[str, float]) -> Self:
+        """The epoch whose `metrics` were recorded at the step `number`."""
+        values = {name: metrics[metric] for name, metric in METRICS.items()}
+        return cls(number=number, penalty=metrics.get(PENALTY, 0.0), ended_ms=ended_ms, **values)

@@ -9,7 +9,7 @@ from torch import nn
 
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.claim import Claim, SupersededError
-from image_sweeps.cell.progress import Progress
+from image_sweeps.cell.listener import CellListener
 from image_sweeps.cell.result import Pruned, Result
 from image_sweeps.dataset import DataError
 from image_sweeps.fit import checkpoint, device, ranks
@@ -30,7 +30,7 @@ from image_sweeps.tracking.run import Run, open_run
 log = logging.getLogger(__name__)
 
 
-def train(cell: Cell, folder: Path, progress: Progress, claim: Claim) -> Result:
+def train(cell: Cell, folder: Path, listener: CellListener, claim: Claim) -> Result:
     """Train the cell and record it, from the data to the verdict of the test split.
 
     It goes on from the checkpoint of an interrupted attempt, where the folder holds one.
@@ -38,7 +38,7 @@ def train(cell: Cell, folder: Path, progress: Progress, claim: Claim) -> Result:
     Args:
         cell: what to train.
         folder: the cell's own; its checkpoints, log and result are written there.
-        progress: is told of every epoch, and may ask to stop after it.
+        listener: is told of every epoch, and may ask to stop after it.
         claim: of this attempt. Nothing that lasts is written after another has come.
 
     Raises:
@@ -54,7 +54,7 @@ def train(cell: Cell, folder: Path, progress: Progress, claim: Claim) -> Result:
     config = cell.config
     device.make_repeatable(config)
     place = device.choose(config.device)
-    with open_run(cell, claim, progress.note) as run:
+    with open_run(cell, claim, listener.on_notice) as run:
         parts = assemble(config, place)
         source, splits, normalize, model = parts.source, parts.splits, parts.normalize, parts.model
         run.log_setup(source, splits, summary.layers(model, source.shape), place)
@@ -63,10 +63,11 @@ def train(cell: Cell, folder: Path, progress: Progress, claim: Claim) -> Result:
             run.log_batch(*training.first_batch(), source.class_names)
 
             past = checkpoint.restore(folder, training)
-            progress.begun(cell, source, splits, place, training.num_done)
-            pruner = pruner_for(folder, progress.note)
+            listener.on_data_ready(cell, source, splits, place)
+            listener.on_train_start(cell, training.num_done)
+            pruner = pruner_for(folder, listener.on_notice)
             try:
-                _fit(training, past, claim, run, progress, pruner)
+                _fit(cell, training, past, claim, run, listener, pruner)
             except NonFiniteLossError as error:
                 pruner.diverged(past, error)
                 raise
@@ -100,7 +101,13 @@ def train(cell: Cell, folder: Path, progress: Progress, claim: Claim) -> Result:
 
 
 def _fit(
-    training: Training, past: TrainingHistory, claim: Claim, run: Run, progress: Progress, pruner: TrialPruner
+    cell: Cell,
+    training: Training,
+    past: TrainingHistory,
+    claim: Claim,
+    run: Run,
+    listener: CellListener,
+    pruner: TrialPruner,
 ) -> None:
     """Train to the last epoch, or until none is better. Every epoch is kept before it is recorded.
 
@@ -116,13 +123,13 @@ def _fit(
         claim.raise_if_superseded()
         checkpoint.save_last(claim.folder, training, past)
         run.log_epochs([epoch])
-        progress.epoch_over(epoch)
+        listener.on_epoch_end(cell, epoch)
         log.info(epoch)
         if past.watch.exhausted or epoch.number == num_epochs:
             pruner.report(past.epochs)
             return
         _prune_if_worse(pruner, past, num_epochs)
-        if progress.stop_requested:
+        if listener.stop_requested:
             raise Interrupted(f"after epoch {epoch.number} of {num_epochs}")
 
 
@@ -133,7 +140,7 @@ def _prune_if_worse(pruner: TrialPruner, past: TrainingHistory, num_epochs: int)
         raise Pruned(f"pruned after epoch {len(past.epochs)} of {num_epochs}", past.epochs, past.watch.best)
 
 
-def run_attempt(cell: Cell, folder: Path, progress: Progress) -> Result:
+def run_attempt(cell: Cell, folder: Path, listener: CellListener) -> Result:
     """Train the cell, and leave its outcome in its folder, whichever it is. One process at a time does.
 
     Returns: the outcome; of an earlier attempt, where that finished while this one waited for the folder.
@@ -144,28 +151,28 @@ def run_attempt(cell: Cell, folder: Path, progress: Progress) -> Result:
         try:
             claim = Claim.acquire(folder)  # where nothing can be locked
             Result.remove(folder)
-            result = _outcome(cell, folder, progress, claim)
+            result = _outcome(cell, folder, listener, claim)
             claim.raise_if_superseded()
             result.save(folder)
         except SupersededError as stop:
             log.info("given up: %s", stop)
             return Result(cell.id, cell.name, "interrupted", str(stop))
         except DiskError as error:  # it is not finished before that is written down
-            result = _failed(cell, folder, progress, error)
+            result = _failed(cell, folder, listener, error)
         if result.over:
             (folder / LAST).unlink(missing_ok=True)
-            pruner_for(folder, progress.note).tell(result)
+            pruner_for(folder, listener.on_notice).tell(result)
     return result
 
 
-def _outcome(cell: Cell, folder: Path, progress: Progress, claim: Claim) -> Result:
+def _outcome(cell: Cell, folder: Path, listener: CellListener, claim: Claim) -> Result:
     """Train the cell; a failure is told, logged, and an outcome like another.
 
     Raises:
         SupersededError: where there is to be none, because another attempt has taken over.
     """
     try:
-        return train(cell, folder, progress, claim)
+        return train(cell, folder, listener, claim)
     except SupersededError:
         raise
     except Pruned as stop:
@@ -175,7 +182,7 @@ def _outcome(cell: Cell, folder: Path, progress: Progress, claim: Claim) -> Resu
         log.info("interrupted %s", stop)
         return Result(cell.id, cell.name, "interrupted", f"interrupted {stop}")
     except Exception as error:
-        return _failed(cell, folder, progress, error)
+        return _failed(cell, folder, listener, error)
 
 
 def _pruned(cell: Cell, folder: Path, stop: Pruned) -> Result:
@@ -194,12 +201,12 @@ def _pruned(cell: Cell, folder: Path, stop: Pruned) -> Result:
     )
 
 
-def _failed(cell: Cell, folder: Path, progress: Progress, error: Exception) -> Result:
+def _failed(cell: Cell, folder: Path, listener: CellListener, error: Exception) -> Result:
     """The outcome of a cell that failed, told and logged; with a traceback where the error does not explain itself."""
     explained = _explained(error, folder)
     reason = explained or f"{type(error).__name__}: {error}"
     log.info("failed: %s", reason, exc_info=None if explained else error)
-    progress.failed(cell, explained or "".join(traceback.format_exception(error)))
+    listener.on_failure(cell, explained or "".join(traceback.format_exception(error)))
     return Result(cell.id, cell.name, "failed", reason)
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.live import Live
@@ -13,11 +13,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from image_sweeps.cell.listener import CellListener
 from image_sweeps.system.console import CONSOLE, show_error
 
 if TYPE_CHECKING:  # keeps torch away from --help
     from image_sweeps.cell.cell import Cell
     from image_sweeps.cell.result import Result
+    from image_sweeps.fit.epoch import Epoch
 
 BAR_WIDTH = 24
 MIN_NAME_WIDTH = 12
@@ -25,29 +27,7 @@ PADDING = (0, 2)
 HEADINGS = ("slot", "epoch", "val acc", "left")
 
 
-class Board(Protocol):
-    """A listener to many cells at a time."""
-
-    def started(self, cell: "Cell", where: str) -> None:
-        """The cell gets a process. One that was thrown off its machine may get another."""
-
-    def begun(self, cell: "Cell", num_done: int) -> None:
-        """The cell is about to train; `num_done` epochs are behind it."""
-
-    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
-        """One more epoch has been measured and kept. They are counted from 1."""
-
-    def failed(self, cell: "Cell", text: str) -> None:
-        """The cell has failed; `text` says why."""
-
-    def over(self, result: "Result") -> None:
-        """The cell has ended, in whichever way."""
-
-    def note(self, text: str) -> None:
-        """Something else that the user should know at once."""
-
-
-class Lines:
+class Lines(CellListener):
     """For a log or a pipe: a line a cell, when it is over.
 
     Args:
@@ -59,19 +39,10 @@ class Lines:
         self.num_over = 0
         self.num_failed = 0
 
-    def started(self, cell: "Cell", where: str) -> None:
-        pass
+    def on_failure(self, cell: "Cell", text: str) -> None:
+        self.on_notice(f"{cell.name} failed. {text}")
 
-    def begun(self, cell: "Cell", num_done: int) -> None:
-        pass
-
-    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
-        pass
-
-    def failed(self, cell: "Cell", text: str) -> None:
-        self.note(f"{cell.name} failed. {text}")
-
-    def over(self, result: "Result") -> None:
+    def on_cell_end(self, result: "Result") -> None:
         self.num_over += 1
         self.num_failed += result.status == "failed"
         outcome = (result.reason or "pruned") if result.status == "pruned" else str(result.status)
@@ -80,7 +51,7 @@ class Lines:
         line = f"[{self.num_over}/{self.num_cells}] {result.name}: {outcome}"
         CONSOLE.print(line, markup=False, soft_wrap=True)
 
-    def note(self, text: str) -> None:
+    def on_notice(self, text: str) -> None:
         show_error(text)
 
 
@@ -137,29 +108,29 @@ class LiveTable(Lines):
         self.rows: dict[str, Row] = {}
         self.durations_s: list[float] = []
 
-    def started(self, cell: "Cell", where: str) -> None:
+    def on_process_start(self, cell: "Cell", where: str) -> None:
         self.rows[cell.id] = Row(cell.name, where, cell.config.epochs, time.monotonic())
 
-    def begun(self, cell: "Cell", num_done: int) -> None:
+    def on_train_start(self, cell: "Cell", num_done: int) -> None:
         row = self.rows[cell.id]
         row.num_done = row.num_done_before = num_done
         row.begun = time.monotonic()
 
-    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
+    def on_epoch_end(self, cell: "Cell", epoch: "Epoch") -> None:
         row = self.rows[cell.id]
-        row.num_done, row.accuracy, row.last = number, val_accuracy, time.monotonic()
+        row.num_done, row.accuracy, row.last = epoch.number, epoch.val_accuracy, time.monotonic()
 
-    def over(self, result: "Result") -> None:
+    def on_cell_end(self, result: "Result") -> None:
         row = self.rows.pop(result.cell, None)  # None of one that was never given a machine
         if row and result.finished:
             self.durations_s.append(time.monotonic() - row.started)
-        super().over(result)
+        super().on_cell_end(result)
 
-    def note(self, text: str) -> None:
+    def on_notice(self, text: str) -> None:
         if sys.stderr.isatty():  # the same terminal: only what goes through its console does not tear the table
             CONSOLE.print(text, markup=False, soft_wrap=True)
         else:
-            super().note(text)
+            super().on_notice(text)
 
     def render(self) -> Group:
         """The table as it stands. Called from the thread that redraws it."""
@@ -216,7 +187,7 @@ def shortened(name: str, width: int) -> str:
 
 
 @contextmanager
-def board(num_cells: int) -> Iterator[Board]:
+def board(num_cells: int) -> Iterator[CellListener]:
     """What shows the progress of `num_cells` cells on this terminal, if it is one."""
     if not CONSOLE.is_terminal:
         yield Lines(num_cells)

@@ -10,9 +10,7 @@ from image_sweeps.cell.claim import Claim
 from image_sweeps.cell.result import Result, Status
 from image_sweeps.launch.worker import OUTPUT_FILE
 from image_sweeps.system.files import DiskError
-from image_sweeps.tracking.delivery import StoreUnavailableError, deliver
 from image_sweeps.tracking.journal import Journal
-from image_sweeps.tracking.store import StoreError, open_store
 
 NUM_LAST_LINES, MAX_LINE_LENGTH = 40, 200
 """What is shown of what a process wrote before it died: a crash leaves about 20 lines, a list of 200 modules in one."""
@@ -48,10 +46,18 @@ def finalize_dead_cell(cell: Cell, folder: Path, status: Status, reason: str, sw
                 with journal.files() as files:
                     shutil.copyfile(folder / OUTPUT_FILE, files / OUTPUT_FILE)
             journal.end("FAILED" if status == "failed" else "KILLED", reason)
-    with suppress(StoreUnavailableError, StoreError):  # then it is brought there when the sweep is over, or later
-        if journal.exists and not cell.config.tracking.offline:
-            deliver(journal, open_store(cell.config))
+    if journal.exists and not cell.config.tracking.offline:
+        _deliver(journal, cell)
     return result
+
+
+def _deliver(journal: Journal, cell: Cell) -> None:
+    """Bring the records to the store; where it is not there, that is done when the sweep is over, or later."""
+    from image_sweeps.tracking.delivery import StoreUnavailableError, deliver  # takes MLflow, which a node may not need
+    from image_sweeps.tracking.store import StoreError, open_store
+
+    with suppress(StoreUnavailableError, StoreError):
+        deliver(journal, open_store(cell.config))
 
 
 def size(path: Path) -> int:

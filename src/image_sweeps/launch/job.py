@@ -33,10 +33,10 @@ def run_job(cfg: DictConfig) -> None:
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     planned = Cell.load(folder) if hydra_cfg.mode == RunMode.MULTIRUN else None
-    with Interrupt.on_signals() as interrupt, following(interrupt) as progress:
+    with Interrupt.on_signals() as interrupt, following(interrupt) as listener:
         if planned is not None:
             _limit_threads(planned.config)
-            if not _given_up(planned, folder) and run_attempt(planned, folder, progress).status == "interrupted":
+            if not _given_up(planned, folder) and run_attempt(planned, folder, listener).status == "interrupted":
                 raise KeyboardInterrupt
             return
         composed = Composed.of(cfg, hydra_cfg.runtime.choices)
@@ -44,7 +44,7 @@ def run_job(cfg: DictConfig) -> None:
         single = Cell.of(composed, hydra_cfg.overrides.task, source.fingerprint)
         _reach(single)
         _limit_threads(single.config)
-        result = run_attempt(single, folder, progress)
+        result = run_attempt(single, folder, listener)
     if result.status == "interrupted":
         show_error(f"{single.name} was {result.reason}; what it had learned is in {folder}")
         sys.exit(interrupt.exit_code)

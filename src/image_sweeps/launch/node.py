@@ -15,12 +15,9 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-import torch
-
 from image_sweeps.cell.cell import Cell
+from image_sweeps.cell.listener import CellListener
 from image_sweeps.cell.result import Result
-from image_sweeps.dataset import Dataset, Splits
-from image_sweeps.fit.epoch import Epoch
 from image_sweeps.launch.slots import Slot
 from image_sweeps.launch.worker import GRACE_S, HydraJob, Work, hung, keep_output, load_or_refuse, take_slot, train_cell
 from image_sweeps.system import process_exit
@@ -29,8 +26,8 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 """Signals by which schedulers ask a process to make room, and SIGINT, by which `image_sweeps.launch.remote` does."""
 
 
-class Alone:
-    """The progress of a cell that nobody listens to. What is said goes into its output.
+class OutputListener(CellListener):
+    """Writes into the cell's output what its user should know: nobody listens.
 
     Attributes:
         signals: that have come, each of which asks to stop.
@@ -43,16 +40,10 @@ class Alone:
     def stop_requested(self) -> bool:
         return bool(self.signals)
 
-    def begun(self, cell: Cell, source: Dataset, splits: Splits, place: torch.device, num_done: int) -> None:
-        pass
+    def on_failure(self, cell: Cell, text: str) -> None:
+        self.on_notice(text)
 
-    def epoch_over(self, epoch: Epoch) -> None:
-        pass
-
-    def failed(self, cell: Cell, text: str) -> None:
-        self.note(text)
-
-    def note(self, text: str) -> None:
+    def on_notice(self, text: str) -> None:
         sys.stdout.write(f"{text}\n")
 
     def stop(self, number: int, frame: FrameType | None) -> None:
@@ -74,18 +65,18 @@ def work_alone(folder: Path, num_threads: int, work: Work = train_cell) -> list[
     Returns: the signals that came.
     """
     keep_output(folder)
-    alone = Alone()
+    listener = OutputListener()
     for number in STOPPING:
-        signal.signal(number, alone.stop)
+        signal.signal(number, listener.stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     take_slot(Slot(socket.gethostname(), num_threads))
     HydraJob.load(folder).configure()
-    if (cell := load_or_refuse(folder, alone)) is None:
-        return alone.signals
+    if (cell := load_or_refuse(folder, listener)) is None:
+        return listener.signals
     if (timeout_s := cell.config.cell_timeout_s) is not None:
         _fail_when_hung(cell, folder, timeout_s)
-    work(cell, folder, alone)
-    return alone.signals
+    work(cell, folder, listener)
+    return listener.signals
 
 
 def _fail_when_hung(cell: Cell, folder: Path, timeout_s: float) -> None:

@@ -13,14 +13,25 @@ from pathlib import Path
 
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.claim import Claim
+from image_sweeps.cell.listener import CellListener
 from image_sweeps.cell.result import Result, Status
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.launch import fork_server
-from image_sweeps.launch.board import Board
 from image_sweeps.launch.cell_process import SERVER_DIED, CellProcess
 from image_sweeps.launch.finalize import finalize_dead_cell, last_lines
 from image_sweeps.launch.slots import Slot
-from image_sweeps.launch.worker import GRACE_S, OUTPUT_FILE, Begun, Failed, HydraJob, Noted, Task, Work, run, train_cell
+from image_sweeps.launch.worker import (
+    GRACE_S,
+    OUTPUT_FILE,
+    Failure,
+    HydraJob,
+    Notice,
+    Task,
+    TrainStart,
+    Work,
+    run,
+    train_cell,
+)
 from image_sweeps.system.interrupt import Interrupt, waking
 
 
@@ -30,7 +41,7 @@ class Pool:
     Args:
         slots: where, one cell at a time in each.
         hydra_job: what Hydra's configuration says of the job of a cell, by its folder.
-        board: shows how the cells are getting on.
+        listener: is told how the cells get on.
         work: what each process does with its cell.
         when_idle: is called once, as soon as a slot stays free: what has to be done after the cells can begin then.
     """
@@ -39,11 +50,11 @@ class Pool:
         self,
         slots: Sequence[Slot],
         hydra_job: Callable[[Path], HydraJob],
-        board: Board,
+        listener: CellListener,
         work: Work = train_cell,
         when_idle: Callable[[], object] | None = None,
     ) -> None:
-        self.hydra_job, self.board, self.work, self.when_idle = hydra_job, board, work, when_idle
+        self.hydra_job, self.listener, self.work, self.when_idle = hydra_job, listener, work, when_idle
         self.free = deque(slots)
         self.running: list[CellProcess] = []
         self.results: list[Result] = []
@@ -91,7 +102,7 @@ class Pool:
         assert cell is not None
         self.claim = self.claim or Claim.current(folder.parent)
         Result.remove(folder)
-        self.board.started(cell, slot.name)
+        self.listener.on_process_start(cell, slot.name)
         fork_server.start()
         receiver, sender = fork_server.CONTEXT.Pipe(duplex=False)
         timeout_s = cell.config.cell_timeout_s
@@ -129,16 +140,16 @@ class Pool:
         try:
             while attempt.channel and attempt.channel.poll():
                 match attempt.channel.recv():
-                    case Begun(num_done):
-                        self.board.begun(attempt.cell, num_done)
+                    case TrainStart(num_done):
+                        self.listener.on_train_start(attempt.cell, num_done)
                     case Epoch() as epoch:
-                        self.board.epoch_over(attempt.cell, epoch.number, epoch.val_accuracy)
-                    case Failed(text):
+                        self.listener.on_epoch_end(attempt.cell, epoch)
+                    case Failure(text):
                         attempt.failure = text
-                        self.board.failed(attempt.cell, text)
-                    case Noted(text) if text != self.noted:
+                        self.listener.on_failure(attempt.cell, text)
+                    case Notice(text) if text != self.noted:
                         self.noted = text
-                        self.board.note(text)
+                        self.listener.on_notice(text)
         except (EOFError, OSError):
             attempt.channel = None
 
@@ -148,7 +159,7 @@ class Pool:
         if attempt.process.exitcode == SERVER_DIED:
             attempt.kill()
         result = Result.load(attempt.folder) or self._finalize(attempt, status)
-        self.board.over(result)
+        self.listener.on_cell_end(result)
         self.results.append(result)
         self.given_up |= result.status == "failed" and attempt.cell.config.on_failure == "stop"
         self.free.append(attempt.slot)
@@ -160,7 +171,7 @@ class Pool:
         cell, reason = attempt.cell, attempt.how_it_ended() if status == "failed" else "interrupted at once"
         if status == "failed" and attempt.failure is None:
             lines = last_lines(attempt.folder / OUTPUT_FILE, attempt.output_start)
-            self.board.failed(cell, f"{reason}\n{lines}".strip())
+            self.listener.on_failure(cell, f"{reason}\n{lines}".strip())
         return finalize_dead_cell(cell, attempt.folder, status, reason, self.claim)
 
     def _ask_to_stop(self, interrupt: Interrupt) -> None:
@@ -168,7 +179,7 @@ class Pool:
         assert interrupt.signal is not None
         if self.running:
             name = interrupt.signal.name
-            self.board.note(
+            self.listener.on_notice(
                 f"{name}: the running cells finish their epoch and are kept; another {name} stops them at once"
             )
         for attempt in self.running:

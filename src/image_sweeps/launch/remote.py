@@ -16,12 +16,13 @@ from typing import Protocol
 
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.claim import Claim
+from image_sweeps.cell.listener import CellListener
 from image_sweeps.cell.result import Result, Status
-from image_sweeps.launch.board import Board
+from image_sweeps.fit.epoch import METRICS, Epoch
 from image_sweeps.launch.finalize import finalize_dead_cell, last_lines, size
 from image_sweeps.launch.worker import OUTPUT_FILE, HydraJob
 from image_sweeps.system.interrupt import Interrupt, waking
-from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.journal import Entry, Journal
 
 POLL_S = 1.0
 """How often is looked, at least; a look at many cells on a slow file system is followed by a longer pause."""
@@ -103,16 +104,26 @@ class SubmittedCell:
     where: str | None = None
     over_since: float | None = field(default=None)
 
-    def epochs(self) -> Iterator[tuple[int, float]]:
-        """The number and validation accuracy of each epoch that has been recorded since the last look."""
+    def epochs(self) -> Iterator[Epoch]:
+        """The epochs that have been recorded since the last look."""
         journal = Journal(self.folder)
         if journal.size <= self.journal_offset:
             return
         for entry, self.journal_offset in journal.lines(self.journal_offset):  # noqa: B020, it is where the next one begins
-            for key, value, _, step in entry.get("metrics", ()):
-                if key == "val/accuracy" and step > self.num_done:
-                    self.num_done = step
-                    yield step, value
+            for epoch in epochs_of(entry):
+                if epoch.number > self.num_done:
+                    self.num_done = epoch.number
+                    yield epoch
+
+
+def epochs_of(entry: Entry) -> Iterator[Epoch]:
+    """The epochs that an entry of a journal tells of."""
+    metrics: dict[tuple[int, int], dict[str, float]] = {}
+    for key, value, ended_ms, step in entry.get("metrics", ()):
+        metrics.setdefault((step, ended_ms), {})[key] = value
+    for (number, ended_ms), measured in metrics.items():
+        if measured.keys() >= set(METRICS.values()):  # else they are of the cell as a whole
+            yield Epoch.from_metrics(number, ended_ms, measured)
 
 
 class Remote:
@@ -121,7 +132,7 @@ class Remote:
     Args:
         engine: the scheduler.
         hydra_job: what Hydra's configuration says of the job of a cell, by its folder.
-        board: shows how the cells are getting on.
+        listener: is told how the cells get on.
         poll_s: how often is looked, in seconds.
         latency_s: how long a result may be on its way, in seconds.
     """
@@ -130,11 +141,11 @@ class Remote:
         self,
         engine: Engine,
         hydra_job: Callable[[Path], HydraJob],
-        board: Board,
+        listener: CellListener,
         poll_s: float = POLL_S,
         latency_s: float = LATENCY_S,
     ) -> None:
-        self.engine, self.hydra_job, self.board = engine, hydra_job, board
+        self.engine, self.hydra_job, self.listener = engine, hydra_job, listener
         self.poll_s, self.latency_s = poll_s, latency_s
         self.there: list[SubmittedCell] = []
         self.results: list[Result] = []
@@ -219,12 +230,12 @@ class Remote:
     def _show(self, handed: SubmittedCell, state: State) -> None:
         where = state.where if isinstance(state, Running) else None
         if where is not None and where != handed.where:
-            self.board.started(handed.cell, where)
-            self.board.begun(handed.cell, handed.num_done)
+            self.listener.on_process_start(handed.cell, where)
+            self.listener.on_train_start(handed.cell, handed.num_done)
         handed.where = where or handed.where
-        for number, val_accuracy in handed.epochs():
+        for epoch in handed.epochs():
             if handed.where is not None:
-                self.board.epoch_over(handed.cell, number, val_accuracy)
+                self.listener.on_epoch_end(handed.cell, epoch)
 
     def _judged(self, handed: SubmittedCell, result: Result, state: State) -> Result:
         """The outcome. A cell that was interrupted, by nobody here, and is not put back, has failed."""
@@ -236,7 +247,7 @@ class Remote:
 
     def _conclude(self, handed: SubmittedCell, result: Result) -> None:
         if result.status == "failed" and result.reason:
-            self.board.failed(handed.cell, f"{result.reason}\n(see {handed.folder / OUTPUT_FILE})")
+            self.listener.on_failure(handed.cell, f"{result.reason}\n(see {handed.folder / OUTPUT_FILE})")
         self.there.remove(handed)
         self._note(handed.cell, result)
 
@@ -245,12 +256,12 @@ class Remote:
         result = finalize_dead_cell(handed.cell, handed.folder, status, reason, self.claim)
         if result.status == "failed":
             lines = last_lines(handed.folder / OUTPUT_FILE, handed.output_start)
-            self.board.failed(handed.cell, f"{result.reason}\n{lines}".strip())
+            self.listener.on_failure(handed.cell, f"{result.reason}\n{lines}".strip())
         self.there.remove(handed)
         self._note(handed.cell, result)
 
     def _note(self, cell: Cell, result: Result) -> None:
-        self.board.over(result)
+        self.listener.on_cell_end(result)
         self.results.append(result)
         if result.status == "failed" and cell.config.on_failure == "stop" and not self.given_up:
             self.given_up = True
@@ -270,7 +281,7 @@ class Remote:
         self._take_back()
         if self.there:
             name = interrupt.signal.name
-            self.board.note(
+            self.listener.on_notice(
                 f"{name}: the running cells finish their epoch and are kept; another {name} stops them at once"
             )
         for handed in self.there:

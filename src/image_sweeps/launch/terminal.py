@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from image_sweeps.cell.listener import CellListener
 from image_sweeps.sweep.terminal import show_choices
 from image_sweeps.system.console import CONSOLE, show_error, show_row
 
 if TYPE_CHECKING:  # keeps torch away from --help
+    import torch
+
     from image_sweeps.cell.cell import Cell
     from image_sweeps.dataset import Dataset, Splits
     from image_sweeps.fit.epoch import Epoch
@@ -36,7 +39,7 @@ def show_failure(name: str, text: str) -> None:
     show_error(f"{name} failed. {text}")
 
 
-class CellLines:
+class CellLines(CellListener):
     """The progress of a cell in this process: a bar while it runs, and a line for each epoch that stays.
 
     Where nobody looks, in a log or a pipe, epochs are not printed: they are in the cell's log and in MLflow.
@@ -47,8 +50,10 @@ class CellLines:
         self.interrupt = interrupt
         self.num_epochs = 0
 
-    def begun(self, cell: "Cell", source: "Dataset", splits: "Splits", place: object, num_done: int) -> None:
-        _show_cell(cell, source, splits, place)
+    def on_data_ready(self, cell: "Cell", source: "Dataset", splits: "Splits", device: "torch.device") -> None:
+        _show_cell(cell, source, splits, device)
+
+    def on_train_start(self, cell: "Cell", num_done: int) -> None:
         if num_done:
             show_row("goes on", f"after epoch {num_done} of {cell.config.epochs}")
         self.num_epochs = cell.config.epochs
@@ -58,7 +63,7 @@ class CellLines:
                 "[dim]    epoch   train loss   accuracy   val loss   accuracy         lr   seconds[/]"
             )
 
-    def epoch_over(self, epoch: "Epoch") -> None:
+    def on_epoch_end(self, cell: "Cell", epoch: "Epoch") -> None:
         self.bar.advance(self.task)
         if CONSOLE.is_terminal:
             self.bar.console.print(
@@ -68,10 +73,10 @@ class CellLines:
                 f"   {epoch.lr:>8.3g}   {epoch.epoch_s:>7.1f}"
             )
 
-    def failed(self, cell: "Cell", text: str) -> None:
+    def on_failure(self, cell: "Cell", text: str) -> None:
         show_failure(cell.name, text)
 
-    def note(self, text: str) -> None:
+    def on_notice(self, text: str) -> None:
         show_error(text)
 
     @property

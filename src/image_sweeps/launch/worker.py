@@ -20,10 +20,9 @@ from hydra.core.utils import configure_log
 from omegaconf import OmegaConf
 
 from image_sweeps.cell.cell import PLAN_FILE, Cell
-from image_sweeps.cell.progress import Progress
+from image_sweeps.cell.listener import CellListener
 from image_sweeps.cell.result import Result
 from image_sweeps.config.problems import ConfigError
-from image_sweeps.dataset import Dataset, Splits
 from image_sweeps.fit.device import limit_threads
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.launch.slots import Slot
@@ -40,7 +39,7 @@ JOB_FILE = "job.json"
 GRACE_S = 1.0
 """A process whose time is up gets so long to write down where it hangs."""
 
-Work = Callable[[Cell, Path, Progress], object]
+Work = Callable[[Cell, Path, CellListener], object]
 """What is done with a cell, as `train_cell` does."""
 
 
@@ -93,52 +92,53 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Begun:
+class TrainStart:
     """The cell is about to train; `num_done` epochs are behind it."""
 
     num_done: int
 
 
 @dataclass(frozen=True)
-class Failed:
+class Failure:
     """The cell has failed; `text` says why, with a traceback where the error does not explain itself."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Noted:
+class Notice:
     """Something that the user should know, and need not hear from every cell."""
 
     text: str
 
 
-Message = Begun | Epoch | Failed | Noted
+Message = TrainStart | Epoch | Failure | Notice
 
 
-class Reporter:
-    """The progress of the cell, for the process that started this one.
-
-    Attributes:
-        stop_requested: whether SIGTERM has come.
-    """
+class Reporter(CellListener):
+    """Tells the process that started this one how its cell gets on."""
 
     def __init__(self, channel: "Connection[Message, Message]") -> None:
         self.channel = channel
-        self.stop_requested = False
+        self._stopped = False
         self._speaking = threading.Lock()
 
-    def begun(self, cell: Cell, source: Dataset, splits: Splits, place: torch.device, num_done: int) -> None:
-        self._say(Begun(num_done))
+    def on_train_start(self, cell: Cell, num_done: int) -> None:
+        self._say(TrainStart(num_done))
 
-    def epoch_over(self, epoch: Epoch) -> None:
+    def on_epoch_end(self, cell: Cell, epoch: Epoch) -> None:
         self._say(epoch)
 
-    def failed(self, cell: Cell, text: str) -> None:
-        self._say(Failed(text))
+    def on_failure(self, cell: Cell, text: str) -> None:
+        self._say(Failure(text))
 
-    def note(self, text: str) -> None:
-        self._say(Noted(text))
+    def on_notice(self, text: str) -> None:
+        self._say(Notice(text))
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether SIGTERM has come."""
+        return self._stopped
 
     def _say(self, message: Message) -> None:
         with self._speaking:  # records are delivered from a thread of its own
@@ -146,14 +146,14 @@ class Reporter:
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """As a signal's handler."""
-        self.stop_requested = True
+        self._stopped = True
 
 
-def train_cell(cell: Cell, folder: Path, progress: Progress) -> None:
+def train_cell(cell: Cell, folder: Path, listener: CellListener) -> None:
     """Make an attempt at the cell."""
     from image_sweeps.launch.attempt import run_attempt  # a second's worth, for which who starts cells need not wait
 
-    run_attempt(cell, folder, progress)
+    run_attempt(cell, folder, listener)
 
 
 def run(task: Task, channel: "Connection[Message, Message]") -> None:
@@ -170,11 +170,11 @@ def run(task: Task, channel: "Connection[Message, Message]") -> None:
         if (cell := load_or_refuse(task.folder, reporter)) is not None:
             task.work(cell, task.folder, reporter)
     except Exception:
-        channel.send(Failed(traceback.format_exc()))
+        channel.send(Failure(traceback.format_exc()))
         raise
 
 
-def load_or_refuse(folder: Path, progress: Progress) -> Cell | None:
+def load_or_refuse(folder: Path, listener: CellListener) -> Cell | None:
     """Return the cell that is saved in `folder`; None where this machine lacks what it takes: then that has failed."""
     try:
         cell = Cell.load(folder)
@@ -182,7 +182,7 @@ def load_or_refuse(folder: Path, progress: Progress) -> Cell | None:
         reason = f"{socket.gethostname()} cannot run it: {'; '.join(error.problems)}"
         name = json.loads((folder / PLAN_FILE).read_text())["name"]
         Result(folder.name, name, "failed", reason).save_first(folder)
-        progress.note(reason)
+        listener.on_notice(reason)
         return None
     assert cell is not None
     return cell

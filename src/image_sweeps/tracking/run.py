@@ -21,7 +21,7 @@ from image_sweeps.cell.environment import environment
 from image_sweeps.cell.result import Pruned
 from image_sweeps.config.schema import flattened
 from image_sweeps.dataset import Dataset, Images, Splits
-from image_sweeps.fit.epoch import Epoch
+from image_sweeps.fit.epoch import PENALTY, Epoch
 from image_sweeps.fit.evaluate import Evaluation
 from image_sweeps.model.summary import Layer
 from image_sweeps.system.interrupt import Interrupted
@@ -97,15 +97,7 @@ class Run:
         self._wake()
 
     def _measured(self, epoch: Epoch) -> dict[str, float]:
-        return {
-            "train/loss": epoch.train_loss,
-            "train/accuracy": epoch.train_accuracy,
-            "val/loss": epoch.val_loss,
-            "val/accuracy": epoch.val_accuracy,
-            "lr": epoch.lr,
-            "time/epoch_s": epoch.epoch_s,
-            **({"train/penalty": epoch.penalty} if self.cell.config.l2 else {}),
-        }
+        return {**epoch.metrics(), **({PENALTY: epoch.penalty} if self.cell.config.l2 else {})}
 
     def log_result(
         self,

@@ -7,12 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from image_sweeps.cell.listener import CellListener
+from image_sweeps.launch import fork_server
 from image_sweeps.system.files import write_text
 from image_sweeps.system.interrupt import Interrupt
 
 if TYPE_CHECKING:
     from image_sweeps.cell.cell import Cell
-    from image_sweeps.cell.result import Result
 
 WHERE_FILE = "where.txt"
 """In the cell's folder, as long as it runs: on which node, and on which of its GPUs."""
@@ -35,6 +36,8 @@ def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
     from pkgutil import resolve_name
 
     with Interrupt.on_signals() as interrupt:  # before anything that takes long; Ray's cancelling is a SIGINT
+        sys.modules["__main__"].__spec__ = find_spec("image_sweeps.__main__")  # or each cell would import Ray's
+        fork_server.start()  # imports what cells need while this process imports the little that it needs itself
         from image_sweeps.cell.result import Result
         from image_sweeps.launch.pool import Pool
         from image_sweeps.launch.slots import Slot
@@ -47,10 +50,7 @@ def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES") if gives_gpu else ""
         where = f"{socket.gethostname()} gpu {gpus}" if gpus else socket.gethostname()
         write_text(folder / WHERE_FILE, where)
-        sys.modules["__main__"].__spec__ = find_spec(
-            "image_sweeps.__main__"
-        )  # or each cell would import Ray's main module
-        pool = Pool([Slot(where, num_threads, gpus)], HydraJob.load, Output(folder), resolve_name(work))
+        pool = Pool([Slot(where, num_threads, gpus)], HydraJob.load, OutputFile(folder), resolve_name(work))
         try:
             pool.run([folder])
         except KeyboardInterrupt:
@@ -58,8 +58,8 @@ def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
     return interrupt.requested
 
 
-class Output:
-    """A board that writes into the cell's output what is told of it; its numbers are read elsewhere.
+class OutputFile(CellListener):
+    """Writes into the cell's output what is told of it; its numbers are read elsewhere.
 
     Args:
         folder: the cell's own.
@@ -68,22 +68,10 @@ class Output:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def started(self, cell: "Cell", where: str) -> None:
-        pass
+    def on_failure(self, cell: "Cell", text: str) -> None:
+        self.on_notice(text)
 
-    def begun(self, cell: "Cell", num_done: int) -> None:
-        pass
-
-    def epoch_over(self, cell: "Cell", number: int, val_accuracy: float) -> None:
-        pass
-
-    def failed(self, cell: "Cell", text: str) -> None:
-        self.note(text)
-
-    def over(self, result: "Result") -> None:
-        pass
-
-    def note(self, text: str) -> None:
+    def on_notice(self, text: str) -> None:
         from image_sweeps.launch.worker import OUTPUT_FILE
 
         with (self.folder / OUTPUT_FILE).open("a", encoding="utf-8") as file:
