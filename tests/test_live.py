@@ -10,11 +10,13 @@ import pytest
 from rich.console import Console
 
 from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.launch import board as live
 from image_sweeps.launch.board import Lines, LiveTable, Row, clock, shortened
 from tests.conftest import ROOT
 
-FINISHED = Result("a", "model=cnn seed=1", "finished", val_accuracy=0.98611, test_accuracy=0.9778, seconds=3.14)
+SCORES = {"val_accuracy": 0.98611, "test_accuracy": 0.9778}
+FINISHED = Result("a", "model=cnn seed=1", CellStatus.FINISHED, **SCORES, seconds=3.14)
 LONG = "model=cnn_batch optimizer.lr=0.1 optimizer.weight_decay=0.0001 augmentation=standard seed="
 
 
@@ -50,8 +52,8 @@ def test_without_a_terminal_there_is_a_line_a_cell_and_none_an_epoch(capsys):
         board.on_epoch_end(cell("model=cnn seed=1"), epoch(1, 0.5))
         board.on_cell_end(FINISHED)
         board.on_failure(cell("seed=[2]"), "ValueError: [bold]")
-        board.on_cell_end(Result("b", "seed=[2]", "failed", "ValueError: no"))
-        board.on_cell_end(Result("c", "seed=3", "interrupted"))
+        board.on_cell_end(Result("b", "seed=[2]", CellStatus.FAILED, "ValueError: no"))
+        board.on_cell_end(Result("c", "seed=3", CellStatus.INTERRUPTED))
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         "[1/3] model=cnn seed=1: val 98.61%, test 97.78%, 3.1 s",
@@ -89,7 +91,7 @@ def test_a_cell_that_is_over_leaves_its_row_for_a_line(screen):
 def test_failures_are_counted(screen):
     table = LiveTable(2)
     table.on_process_start(cell("a", ""), "gpu 0")
-    table.on_cell_end(Result("a", "a", "failed", "no"))
+    table.on_cell_end(Result("a", "a", CellStatus.FAILED, "no"))
     assert "1/2 cells, 1 failed" in rows(screen, table)[-1]
 
 

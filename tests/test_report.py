@@ -14,11 +14,12 @@ import pytest
 from image_sweeps.cell.cell import identity
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.saved_plan import SavedPlan
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.report import __main__ as command
 from image_sweeps.report import write as report
-from image_sweeps.report.records import find_store
 from image_sweeps.report.write import write_report
 from image_sweeps.system.files import UNFINISHED
+from image_sweeps.tracking.store import find_store
 from tests.conftest import ROOT, config_of
 from tests.summary.made import cell_of, maker, run_of, store_in, sweep_of
 
@@ -219,7 +220,7 @@ def test_a_cell_that_another_sweep_has_finished_counts(make, tmp_path):
     folder, store = make({"model": ["cnn", "mlp"]}, lambda v: 0.8 if v["model"] == "cnn" else "not run")
     cell = next(cell for cell in SavedPlan.load(folder).cells if cell.levels["model"] == "mlp")
     elsewhere = run_of(store, tmp_path, cell, 0.9, tags={"sweep": "another"})
-    Result(cell.id, cell.name, "finished", run_id=elsewhere).save(folder / cell.id)
+    Result(cell.id, cell.name, CellStatus.FINISHED, run_id=elsewhere).save(folder / cell.id)
     summary = write_report(folder, store).summary
     assert [c.status for c in summary.cells] == ["finished"] * 2
     assert summary.best.run_id == elsewhere

@@ -131,9 +131,9 @@ def test_the_mark_would_be_left(tmp_path):
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("write", [lambda content, path: path.write_bytes(pickle.dumps(content)), torch.save])
 def test_a_checkpoint_runs_nothing(tmp_path, mark, write):
-    write({"training": Malicious(mark)}, tmp_path / checkpoint.LAST)
+    write({"training": Malicious(mark)}, tmp_path / "last.pt")
     with pytest.raises(pickle.UnpicklingError):
-        checkpoint.load(tmp_path / checkpoint.LAST)
+        checkpoint.load(tmp_path / "last.pt")
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")

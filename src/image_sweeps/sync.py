@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from image_sweeps.cell.saved_plan import PLAN_FILE
+from image_sweeps.cell.folders import SweepFile
 from image_sweeps.config.composition import composed, hydra_at
 from image_sweeps.config.key_values import UsageError, key_values
 from image_sweeps.config.problems import WRONG_CONFIGURATION
@@ -86,7 +86,7 @@ def _bring(folder: Path, store: Store) -> None:
     """Bring what is there; then the report of a sweep, which had to do without the store, is written again."""
     deliver_all(folder, store)
     sweep = Journal(folder)
-    if sweep.exists and not sweep.open and (folder / PLAN_FILE).exists():
+    if sweep.exists and not sweep.open and (folder / SweepFile.PLAN).exists():
         publish(sweep, write_report(folder, store))
         deliver(sweep, store)
     checkpoint_wal(store)

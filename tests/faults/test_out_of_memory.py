@@ -3,6 +3,7 @@
 import resource
 from pathlib import Path
 
+from image_sweeps.cell.result import load_status
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.fit.memory import HINT
 from image_sweeps.launch.attempt import run_attempt
@@ -40,7 +41,7 @@ def test_a_cell_without_memory_fails_alone_and_is_gone_on_with(tmp_path):
         f"Error code 12 (Cannot allocate memory). {HINT}"
     )
     assert sweep.listener.failures == {large: reason}
-    assert [CellStatus.load(folder) for folder in sweep.folders] == [
+    assert [load_status(folder) for folder in sweep.folders] == [
         CellStatus.FINISHED,
         CellStatus.FAILED,
         CellStatus.FINISHED,

@@ -16,6 +16,7 @@ import torch
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.saved_plan import SavedCell, SavedPlan
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.composition import composed, hydra_at
 from image_sweeps.dataset.cache import rows
 from image_sweeps.fit import checkpoint
@@ -102,7 +103,7 @@ class Outcome(Writer):
     files = ("result.json",)
 
     def write(self, folder, version):
-        Result("0123456789ab", "model=cnn", "finished", "a reason" * 1000, best_epoch=version).save(folder)
+        Result("0123456789ab", "model=cnn", CellStatus.FINISHED, "a reason" * 1000, best_epoch=version).save(folder)
 
     def read(self, folder):
         result = Result.load(folder)
@@ -126,11 +127,11 @@ class LastCheckpoint(Writer):
     def write(self, folder, version):
         subject, past = self.subject
         subject.num_done = version
-        checkpoint.save_last(folder, subject, replace(past, epochs=past.epochs[:version]))
+        checkpoint.save_last(folder / "last.pt", subject, replace(past, epochs=past.epochs[:version]))
 
     def read(self, folder):
         subject, past = self.subject
-        found = checkpoint.restore(folder, subject)
+        found = checkpoint.restore(folder / "last.pt", subject)
         if not found.epochs:
             return None
         assert found.epochs == past.epochs[: subject.num_done]

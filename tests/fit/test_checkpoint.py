@@ -15,10 +15,10 @@ TINY = ("dataset.image_size=8", "epochs=3", "seed=3")
 
 def trained(folder, subject):
     """Train to the end as the cell would, from what is in the folder."""
-    past = checkpoint.restore(folder, subject)
+    past = checkpoint.restore(folder / "last.pt", subject)
     for epoch in subject.epochs():
         past.add(epoch, subject.model)
-        checkpoint.save_last(folder, subject, past)
+        checkpoint.save_last(folder / "last.pt", subject, past)
         yield past
 
 
@@ -59,17 +59,17 @@ def test_the_best_weights_are_those_of_the_best_epoch(tmp_path):
 def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_one_before(tmp_path):
     subject = training(*TINY, "model=cnn")
     next(trained(tmp_path, subject))
-    size = (tmp_path / checkpoint.LAST).stat().st_size
+    size = (tmp_path / "last.pt").stat().st_size
     for num_bytes in range(0, size, size // 20):
         with pytest.raises(DiskError, match=r"last\.pt: could not be written: File too large"), largest_file(num_bytes):
             next(trained(tmp_path, subject))
-    assert checkpoint.restore(tmp_path, training(*TINY, "model=cnn")).epochs[-1].number == 1
-    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.LAST]
+    assert checkpoint.restore(tmp_path / "last.pt", training(*TINY, "model=cnn")).epochs[-1].number == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
 def test_without_a_checkpoint_a_cell_begins_at_its_beginning(tmp_path):
     subject = training(*TINY, "model=cnn")
-    assert checkpoint.restore(tmp_path, subject).epochs == []
+    assert checkpoint.restore(tmp_path / "last.pt", subject).epochs == []
     assert subject.num_done == 0
 
 
@@ -88,10 +88,10 @@ def of_another_network(path):
 @pytest.mark.parametrize("damage", [broken, malicious, of_another_network])
 def test_a_checkpoint_that_cannot_be_used_says_which_and_what_to_do(tmp_path, damage):
     next(trained(tmp_path, training(*TINY, "model=cnn")))
-    path = tmp_path / checkpoint.LAST
+    path = tmp_path / "last.pt"
     if damage is of_another_network:
         path.unlink()
     damage(path)
     with pytest.raises(checkpoint.CheckpointError, match=r"last\.pt: cannot go on .* Remove it to begin the cell anew"):
-        checkpoint.restore(tmp_path, training(*TINY, "model=cnn"))
+        checkpoint.restore(tmp_path / "last.pt", training(*TINY, "model=cnn"))
     assert not (tmp_path / "harm").exists()

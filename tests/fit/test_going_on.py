@@ -133,7 +133,7 @@ class Dying:
 def attempt(folder, settings, num_epochs, dies=False) -> tuple[TrainingHistory, Training]:
     """Begin, or go on, for so many epochs at most; each is kept, as by a cell."""
     subject = training(*settings)
-    past = checkpoint.restore(folder, subject)
+    past = checkpoint.restore(folder / "last.pt", subject)
     if dies:
         subject.train = Dying(subject.train)
     epochs = subject.epochs()
@@ -141,7 +141,7 @@ def attempt(folder, settings, num_epochs, dies=False) -> tuple[TrainingHistory, 
         if past.watch.exhausted or (epoch := next(epochs, None)) is None:
             break
         past.add(epoch, subject.model)
-        checkpoint.save_last(folder, subject, past)
+        checkpoint.save_last(folder / "last.pt", subject, past)
     return past, subject
 
 

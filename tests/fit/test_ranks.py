@@ -13,6 +13,7 @@ from functools import partial
 import pytest
 import torch
 
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.command_line import checked_arguments
 from image_sweeps.config.composition import composed, hydra_at
 from image_sweeps.fit import checkpoint
@@ -257,7 +258,7 @@ def test_a_signal_to_all_ranks_lets_them_finish_the_epoch(endless, number):
     assert "was interrupted after epoch" in err
     assert "Traceback" not in err
     assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
-    assert checkpoint.num_done(folder) > 0
+    assert checkpoint.num_done(folder / CellFile.LAST) > 0
     until(lambda: not members(process.pid))
 
 

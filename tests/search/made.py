@@ -12,6 +12,7 @@ from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.saved_plan import SavedPlan
 from image_sweeps.cell.search_record import SearchRecord
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.composition import hydra_at
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.search.plan import plan_search
@@ -47,13 +48,13 @@ def learn(folder: Path, curve: Curve, before_telling: Callable[[Cell], object] =
     """What the process of a cell does."""
     cell = Cell.load(folder)
     pruner = pruner_for(folder, print)
-    epochs, status = [], "finished"
+    epochs, status = [], CellStatus.FINISHED
     for number in range(1, cell.config.epochs + 1):
         accuracy = curve(cell, number)
         epochs.append(Epoch(number, 1.0, accuracy, 0.0, 1 - accuracy, accuracy, 0.1, 0.5, number))
         pruner.report(epochs)
         if number < cell.config.epochs and pruner.should_prune():
-            status = "pruned"
+            status = CellStatus.PRUNED
             break
     best = max(epochs, key=lambda epoch: epoch.val_accuracy)
     result = Result(

@@ -2,8 +2,10 @@ import json
 
 import pytest
 
+from image_sweeps.cell.folders import SweepFile
 from image_sweeps.cell.result import Result
-from image_sweeps.search.study import JOURNAL, TrialStore
+from image_sweeps.cell.status import CellStatus
+from image_sweeps.search.study import TrialStore
 from tests.search.made import LR, Died, Process, learn, near_a_tenth
 
 pytest.importorskip("optuna")
@@ -141,7 +143,7 @@ def test_a_search_that_is_complete_asks_for_nothing(completed):
 def test_half_a_line_in_the_journal_is_taken_away(searching, undisturbed):
     process = searching(*SMALL)
     process.run("hydra.sweeper.n_trials=5")
-    with (process.folder / JOURNAL).open("a") as file:
+    with (process.folder / SweepFile.STUDY).open("a") as file:
         file.write('{"op_code":4,"wor')
     record, _ = process.run()
     assert numbers(record) == numbers(undisturbed)
@@ -162,7 +164,7 @@ def test_of_two_trials_with_the_same_cell_one_is_run(searching):
 
 
 def fail(folder, reason="RuntimeError: not this one"):
-    Result(folder.name, "name", "failed", reason).save(folder)
+    Result(folder.name, "name", CellStatus.FAILED, reason).save(folder)
 
 
 def fail_first(times):

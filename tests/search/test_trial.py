@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from image_sweeps.cell.folders import SweepFile
 from image_sweeps.cell.result import Pruned, Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.fit.epoch import Epoch
-from image_sweeps.search.study import JOURNAL, TrialStore
+from image_sweeps.search.study import TrialStore
 from image_sweeps.search.trial import NoPruner, pruner_for
 from tests.search.made import LR, Died, Process, learn, near_a_tenth
 
@@ -44,7 +46,7 @@ def test_a_cell_that_is_no_trial_is_judged_by_nobody(tmp_path):
     assert isinstance(pruner, NoPruner)
     pruner.report(epochs(0.1))
     pruner.diverged(None, ValueError())
-    pruner.tell(Result("cell", "name", "finished"))
+    pruner.tell(Result("cell", "name", CellStatus.FINISHED))
     assert not pruner.should_prune()
     assert list(tmp_path.iterdir()) == []
 
@@ -82,10 +84,10 @@ def memory_of_loss(folder):
 @pytest.mark.parametrize(
     ("result", "state", "values"),
     [
-        (Result("cell", "name", "finished", val_accuracy=0.7, num_epochs=8), "COMPLETE", [0.7]),
-        (Result("cell", "name", "pruned", val_accuracy=0.7, num_epochs=2), "PRUNED", None),
-        (Result("cell", "name", "interrupted"), "RUNNING", None),
-        (Result("cell", "name", "failed"), "RUNNING", None),  # who asked for it may have it tried again
+        (Result("cell", "name", CellStatus.FINISHED, val_accuracy=0.7, num_epochs=8), "COMPLETE", [0.7]),
+        (Result("cell", "name", CellStatus.PRUNED, val_accuracy=0.7, num_epochs=2), "PRUNED", None),
+        (Result("cell", "name", CellStatus.INTERRUPTED), "RUNNING", None),
+        (Result("cell", "name", CellStatus.FAILED), "RUNNING", None),  # who asked for it may have it tried again
     ],
 )
 def test_a_trial_tells_how_it_ended_itself(begun, result, state, values):
@@ -114,7 +116,7 @@ def test_divergence_prunes_a_trial_with_the_reason(begun):
 @pytest.mark.parametrize("away", ["gone", "damaged"])
 def test_a_search_that_is_away_costs_no_trial_and_is_told_of(begun, away):
     folder, notes = begun(), []
-    journal = folder.parent / JOURNAL
+    journal = folder.parent / SweepFile.STUDY
     if away == "gone":
         journal.unlink()
     else:
@@ -122,7 +124,7 @@ def test_a_search_that_is_away_costs_no_trial_and_is_told_of(begun, away):
     pruner = pruner_for(folder, notes.append)
     pruner.report(epochs(0.0, 0.0))
     assert not pruner.should_prune()
-    pruner.tell(Result("cell", "name", "finished", val_accuracy=0.5))
+    pruner.tell(Result("cell", "name", CellStatus.FINISHED, val_accuracy=0.5))
     assert all(note.startswith("the search cannot be reached, and its trials go on unjudged: ") for note in notes)
     assert notes
 
@@ -134,4 +136,4 @@ def test_a_search_in_a_database_goes_on_there(tmp_path):
     record, launcher = process.run("hydra.sweeper.n_trials=5")
     assert [trial.state for trial in record.trials] == ["finished"] * 5
     assert len(launcher.handed) == 2
-    assert not (process.folder / JOURNAL).exists()
+    assert not (process.folder / SweepFile.STUDY).exists()

@@ -13,6 +13,7 @@ from pyarrow import parquet
 from image_sweeps.cell.claim import Claim
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.saved_plan import SavedCell, SavedPlan, folder_of
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.schema import Tracking
 from image_sweeps.tracking.delivery import deliver
 from image_sweeps.tracking.journal import Journal
@@ -98,8 +99,8 @@ def sweep_of(
             continue
         run_id = run_of(store, folder / cell.id, cell, outcome, class_names, {"sweep": sweep})
         if outcome != "running":
-            status = outcome if isinstance(outcome, str) else "finished"
-            reason = None if status == "finished" else "NonFiniteLossError: the loss is nan <b>&</b>"
+            status = CellStatus(outcome) if isinstance(outcome, str) else CellStatus.FINISHED
+            reason = None if status is CellStatus.FINISHED else "NonFiniteLossError: the loss is nan <b>&</b>"
             Result(cell.id, cell.name, status, reason, run_id).save(folder / cell.id)
     return folder, store
 
@@ -127,7 +128,7 @@ def run_of(
     if isinstance(outcome, float):
         _trained(journal, cell, outcome, class_names)
     if outcome != "running":
-        journal.end({"failed": "FAILED", "interrupted": "KILLED"}.get(str(outcome), "FINISHED"))
+        journal.end(CellStatus(outcome) if isinstance(outcome, str) else CellStatus.FINISHED)
     deliver(journal, store)
     return str(journal.progress.run_id)
 

@@ -2,24 +2,25 @@
 
 import itertools
 
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.report.design import Design
 from image_sweeps.report.record import Record, Subject
 from image_sweeps.report.summarise import summarise
 
 
-def record(levels, accuracy=0.5, status="finished", **choices):
+def record(levels, accuracy=0.5, status=CellStatus.FINISHED, **choices):
     return Record(
         id="-".join(levels.values()),
         name=" ".join(f"{key}={value}" for key, value in levels.items()),
         levels=levels,
-        status=status,
+        status=CellStatus(status),
         reason=None,
         run_id="run",
         command="",
         choices=choices,
         fingerprint="data",
         params={"num_parameters": "7", "seed": "0"},
-        metrics=metrics_of(accuracy) if status == "finished" else {},
+        metrics=metrics_of(accuracy) if status == CellStatus.FINISHED else {},
         num_images={"train": 80, "val": 10, "test": 20},
     )
 

@@ -1,13 +1,14 @@
 import pytest
 
 from image_sweeps.cell.search_record import SearchRecord, Trial
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.report.charts.search import front, history, importances
 from image_sweeps.report.search import compared, ranked, sentences, summed_up
 
 
 def trial(number, value=None, *more, epochs=10, state=None, same_as=None, **settings):
     values = None if value is None else [value, *more]
-    state = state or ("finished" if values else "pruned")
+    state = CellStatus(state or ("finished" if values else "pruned"))
     point = {"optimizer.lr": f"0.{number + 1}", **settings}
     best = 0.5 if values is None else value
     return Trial(number, f"cell{number}", state, values, best, point, epochs, epochs * 2.0, same_as)

@@ -16,6 +16,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.launch.attempt import run_attempt
 from image_sweeps.tracking.delivery import StoreUnavailableError, deliver
 from image_sweeps.tracking.journal import Journal
@@ -24,7 +25,7 @@ from tests.support.waiting import until
 
 
 def finish(cell, folder, listener=None):
-    Result(cell.id, cell.name, "finished").save(folder)
+    Result(cell.id, cell.name, CellStatus.FINISHED).save(folder)
 
 
 def note(folder, name, **facts):

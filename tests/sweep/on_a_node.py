@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.launch.attempt import run_attempt
 from image_sweeps.launch.node import work_alone
 from tests.support.waiting import until
@@ -16,9 +17,9 @@ def work(cell, folder, listener):
     """By seed: 0 finishes, 1 raises, 2 exits without a word, 3 is killed, 4 hangs, others train when they are let."""
     match cell.config.seed:
         case 0:
-            Result(cell.id, cell.name, "finished").save(folder)
+            Result(cell.id, cell.name, CellStatus.FINISHED).save(folder)
         case 1:
-            Result(cell.id, cell.name, "failed", "ValueError: not this one").save(folder)
+            Result(cell.id, cell.name, CellStatus.FAILED, "ValueError: not this one").save(folder)
         case 2:
             print("last words", flush=True)
             os._exit(3)

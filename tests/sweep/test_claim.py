@@ -5,8 +5,9 @@ from mlflow import MlflowClient
 
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.claim import Claim, SupersededError
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.cell.result import Result
-from image_sweeps.fit.checkpoint import LAST
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.launch.finalize import finalize_dead_cell
 from image_sweeps.tracking.delivery import deliver_all
 from image_sweeps.tracking.journal import Journal
@@ -44,15 +45,15 @@ def test_a_cell_is_not_written_off_by_a_process_that_has_lost_its_sweep(tmp_path
     claim = Claim.acquire(folder.parent)
     Claim.acquire(folder.parent)
     with pytest.raises(SupersededError, match=TAKEN_OVER.format("lost")):
-        finalize_dead_cell(Cell.load(folder), folder, "failed", "left no result", claim)
+        finalize_dead_cell(Cell.load(folder), folder, CellStatus.FAILED, "left no result", claim)
     assert Result.load(folder) is None
 
 
 def test_a_result_that_a_cell_has_left_is_not_written_off(tmp_path):
     sweep = Sweep(tmp_path, "late", ["seed=0"])
     (folder,) = sweep.folders
-    Result(folder.name, "seed=0", "finished").save(folder)
-    assert finalize_dead_cell(Cell.load(folder), folder, "failed", "left no result", None).finished
+    Result(folder.name, "seed=0", CellStatus.FINISHED).save(folder)
+    assert finalize_dead_cell(Cell.load(folder), folder, CellStatus.FAILED, "left no result", None).finished
     assert Result.load(folder).finished
 
 
@@ -83,7 +84,7 @@ def test_a_machine_that_was_lost_sight_of_leaves_the_cell_to_the_one_that_has_it
     with mounts(tmp_path / "shared", "a", "b", options=LOCAL_LOCKS) as views:
         lost, has_it = (view / folder.relative_to(tmp_path / "shared") for view in views)
         with on_a_machine(lost) as first:
-            until((folder / LAST).exists)
+            until((folder / CellFile.LAST).exists)
             with on_a_machine(has_it) as second:
                 assert first.poll() is None
         assert (first.returncode, second.returncode) == (0, 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from image_sweeps.fit.checkpoint import LAST
+from image_sweeps.cell.folders import CellFile
 from tests.support import warm
 from tests.support.empty_store import with_store
 from tests.support.recorded import histories
@@ -34,12 +34,12 @@ def test_clocks_that_differ_by_minutes_do_no_harm(tmp_path, launcher, cells, num
     sweep = (*SWEEP, launcher, cells)
     outputs, calm = with_store(tmp_path / "outputs"), with_store(tmp_path / "calm")
     with with_clock(+10, *sweep, f"outputs_dir={outputs}") as ahead:
-        until(lambda: len(list(outputs.glob(f"sweeps/*/*/{LAST}"))) == num_cells)
+        until(lambda: len(list(outputs.glob(f"sweeps/*/*/{CellFile.LAST}"))) == num_cells)
         ahead.terminate()
         _, err = ahead.communicate()
     assert ahead.returncode == 128 + signal.SIGTERM, err
     (unfinished,) = outputs.glob("sweeps/*")
-    assert len(list(unfinished.glob(f"*/{LAST}"))) == num_cells
+    assert len(list(unfinished.glob(f"*/{CellFile.LAST}"))) == num_cells
     with with_clock(-10, *sweep, f"outputs_dir={outputs}", "resume=last") as behind:
         _, err = behind.communicate()
     assert behind.returncode == 0, err

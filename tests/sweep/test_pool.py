@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.system.interrupt import Interrupt
 from image_sweeps.tracking.journal import Journal
 from tests.conftest import ROOT
@@ -155,7 +156,7 @@ def test_after_a_failure_no_other_cell_starts_where_it_is_to_stop(sweep):
 
 def test_the_outcome_of_an_earlier_attempt_is_not_taken_for_this_one(sweep):
     made = sweep("seed=4")
-    Result("id", "seed=4", "failed", "of yesterday").save(made.folders[0])
+    Result("id", "seed=4", CellStatus.FAILED, "of yesterday").save(made.folders[0])
     (result,) = made.run(faults.fail_by_seed).values()
     assert "SIGKILL" in result.reason
 

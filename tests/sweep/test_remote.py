@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.cell.result import Result
-from image_sweeps.fit.checkpoint import LAST
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.launch.remote import Remote
 from image_sweeps.tracking.journal import Journal
 from tests.support.saved_sweep import SILENT, Sweep
@@ -83,7 +84,7 @@ def test_a_cell_fails_alone_with_the_reason_in_its_folder(faulty):
 def test_what_finished_before_it_was_handed_over_is_not_run_again(sweep):
     made, engine = sweep("seed=5,6"), Processes(module=FAULTY)
     for folder in made.folders:
-        Result(folder.name, "by another process", "finished").save(folder)
+        Result(folder.name, "by another process", CellStatus.FINISHED).save(folder)
     results = remote(made, engine).run(made.folders)
     assert [result.name for result in results] == ["by another process"] * 2
     assert engine.events == [("close", None)]
@@ -95,7 +96,7 @@ def test_a_cell_that_is_thrown_off_its_machine_goes_on_from_its_checkpoint(sweep
     runner = remote(made, engine)
 
     def preempt():
-        until((folder / LAST).exists)
+        until((folder / CellFile.LAST).exists)
         engine.requeue(folder)
 
     preemption = threading.Thread(target=preempt)
@@ -130,7 +131,7 @@ def interrupt_when(*conditions):
 
 def test_the_first_interrupt_lets_running_cells_finish_their_epoch_and_takes_back_those_that_wait(sweep):
     made, engine = sweep("seed=5,6,7", "epochs=100000"), Processes(2)
-    thread = interrupt_when(lambda: all((folder / LAST).exists() for folder in made.folders[:2]))
+    thread = interrupt_when(lambda: all((folder / CellFile.LAST).exists() for folder in made.folders[:2]))
     with pytest.raises(KeyboardInterrupt):
         remote(made, engine).run(made.folders)
     thread.join()
@@ -161,7 +162,7 @@ def test_a_result_that_comes_to_light_late_counts(sweep):
 
     def come_late():
         until(lambda: engine.processes and all(process.poll() is not None for process in engine.processes.values()))
-        Result(folder.name, "late", "finished").save(folder)
+        Result(folder.name, "late", CellStatus.FINISHED).save(folder)
 
     late = threading.Thread(target=come_late)
     late.start()

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.composition import hydra_at
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.launch.attempt import run_attempt
@@ -44,8 +45,8 @@ def untrained(cell, folder, listener):
     journal.params({"num_parameters": 1})
     journal.metrics([(key, 0.5, 1, 1) for key in ("train/loss", "val/accuracy", "time/epoch_s")])
     journal.metrics([(key, 0.5, 1, 0) for key in ("best/epoch", "best/val_loss", *ACCURACIES)])
-    journal.end("FINISHED")
-    Result(cell.id, cell.name, "finished").save(folder)
+    journal.end(CellStatus.FINISHED)
+    Result(cell.id, cell.name, CellStatus.FINISHED).save(folder)
 
 
 class Sweeps:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.tracking.delivery import MODEL, StoreUnavailableError, deliver, deliver_all
 from image_sweeps.tracking.delivery_thread import BACK, GONE, DeliveryThread
 from image_sweeps.tracking.journal import LOCK, Journal
@@ -62,13 +63,13 @@ def write(home, uri, model):
         (folder / "b.txt").write_text("b")
     for epoch in (1, 2):
         cell.metrics([("loss", 1 / epoch, 1000 + epoch, epoch), ("nan", math.nan, 1000 + epoch, epoch)])
-    cell.end("KILLED", "interrupted")
+    cell.end(CellStatus.INTERRUPTED, "interrupted")
     cell.begin("cell", {"kind": "cell"}, tracking_to(uri), nested=True)
     cell.metrics([("loss", 0.5, 1002, 2), ("test/accuracy", 0.9, 1002, 0)])
     with cell.files("model") as folder:
         (folder / MODEL).symlink_to(model, target_is_directory=True)
-    cell.end("FINISHED")
-    sweep.end("FINISHED")
+    cell.end(CellStatus.FINISHED)
+    sweep.end(CellStatus.FINISHED)
     return sweep, cell
 
 
@@ -204,7 +205,7 @@ def test_a_run_that_somebody_deletes_for_good_meanwhile_stops_nothing(server, tm
     deliver(journal, store)
     store.client.delete_run(journal.progress.run_id)
     journal.metrics([("m", 1.0, 1, 1)])
-    journal.end("FINISHED")
+    journal.end(CellStatus.FINISHED)
     deliver(journal, store)
     assert journal.num_pending == 0
     assert journal.progress.num_refused > 0
@@ -233,7 +234,7 @@ def test_a_courier_says_once_that_the_store_is_gone_and_once_that_it_is_back(way
     assert journal.num_pending == 3
     way.loses = lambda _: False
     until(lambda: journal.num_pending == 0, "the second delivery")
-    journal.end("FINISHED")
+    journal.end(CellStatus.FINISHED)
     delivery_thread.close(settled=True)
     assert said == [GONE, BACK]
     found = known(open_at(way.uri), journal)

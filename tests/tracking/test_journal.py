@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from image_sweeps.tracking import journaled
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.tracking.journal import Journal, Progress, journals, pending
+from image_sweeps.tracking.runs import RecordedRun
 from tests.conftest import ROOT, config_of
 
 TRACKING = config_of().tracking
@@ -16,7 +17,8 @@ TRACKING = config_of().tracking
 WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
-from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.journal import Journal, Progress, journals, pending
+from image_sweeps.tracking.runs import RecordedRun
 journal = Journal(Path(sys.argv[1]))
 print("ready", flush=True)
 number = 0
@@ -34,7 +36,7 @@ def journal(tmp_path):
 
 
 def test_a_run_that_is_begun_again_goes_on(journal):
-    journal.end("KILLED", "interrupted")
+    journal.end(CellStatus.INTERRUPTED, "interrupted")
     assert not journal.open
     journal.begin("model=cnn", {"kind": "cell"}, TRACKING, nested=False)
     assert [entry["do"] for entry in journal.entries()] == ["begin", "end", "go on"]
@@ -53,7 +55,7 @@ def test_half_a_line_is_no_entry_and_is_written_over(journal):
     path.write_bytes(whole + b'{"do": "metrics", "metr')
     assert journal.size == len(whole)
     assert len(journal.entries()) == 1
-    journal.end("FINISHED")
+    journal.end(CellStatus.FINISHED)
     assert [entry["do"] for entry in journal.entries()] == ["begin", "end"]
 
 
@@ -62,7 +64,7 @@ def test_half_a_line_longer_than_a_block_is_written_over_too(journal):
     whole = path.read_bytes()
     path.write_bytes(whole + b"x" * 10_000)
     assert journal.size == len(whole)
-    journal.end("FINISHED")
+    journal.end(CellStatus.FINISHED)
     assert len(journal.entries()) == 2
 
 
@@ -124,14 +126,15 @@ def test_a_run_can_be_read_from_its_journal(journal):
     journal.params({"lr": 0.1})
     journal.metrics([("m", 1.0, 1, 1), ("m", float("nan"), 2, 2), ("n", 3.0, 3, 0)])
     journal.tags({"kind": "other"})
-    journal.end("FAILED", "because")
-    run = journaled.run(journal)
-    assert (run.info.status, run.info.run_name) == ("FAILED", "model=cnn")
-    assert run.data.params == {"lr": "0.1"}
-    assert run.data.metrics == {"m": pytest.approx(float("nan"), nan_ok=True), "n": 3.0}
-    assert run.data.tags == {"kind": "other", "reason": "because"}
-    assert run.info.end_time >= run.info.start_time
+    journal.end(CellStatus.FAILED, "because")
+    run = RecordedRun.load(journal)
+    assert (run.status, run.name) == (CellStatus.FAILED, "model=cnn")
+    assert run.params == {"lr": "0.1"}
+    assert run.metrics == {"m": pytest.approx(float("nan"), nan_ok=True), "n": 3.0}
+    assert run.recorded_ms == {"m": 2, "n": 3}
+    assert run.tags == {"kind": "other", "reason": "because"}
+    assert run.end_ms >= run.start_ms
 
 
 def test_there_is_nothing_to_read_of_a_run_that_was_never_begun(tmp_path):
-    assert journaled.run(Journal(tmp_path)) is None
+    assert RecordedRun.load(Journal(tmp_path)) is None

@@ -8,6 +8,7 @@ import pytest
 
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.saved_plan import SavedPlan
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.report.description import MAX_LENGTH, description
 from image_sweeps.report.publish import publish
 from image_sweeps.report.records import of_sweep
@@ -35,7 +36,7 @@ def sweep(make):
 def finish(folder, store, accuracy):
     cell = SavedPlan.load(folder).cells[-1]
     run_id = run_of(store, folder / cell.id, cell, accuracy, tags={"sweep": folder.name})
-    Result(cell.id, cell.name, "finished", run_id=run_id).save(folder / cell.id)
+    Result(cell.id, cell.name, CellStatus.FINISHED, run_id=run_id).save(folder / cell.id)
 
 
 def published(folder, store):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.tracking.delivery_thread import DeliveryThread
 from image_sweeps.tracking.journal import Journal
 from image_sweeps.tracking.store import store_at
@@ -24,5 +25,5 @@ def write_one(home, outputs, uri, experiment, barrier):
         delivery_thread.wake()
     with journal.files() as folder:
         (folder / "a.txt").write_text("a")
-    journal.end("FINISHED")
+    journal.end(CellStatus.FINISHED)
     delivery_thread.close(settled=True)

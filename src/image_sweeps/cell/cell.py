@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.config.composition import Composed
 from image_sweeps.config.overrides import OWNED_BY_HYDRA
 from image_sweeps.config.schema import Config, is_scientific
 from image_sweeps.system.files import write_text
-
-PLAN_FILE = "cell.json"
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,14 @@ class Cell:
         """Write the cell down, so that editing `conf/` later cannot change it."""
         plan = {key: value for key, value in vars(self).items() if key != "config"}
         plan["sweep"] = asdict(self.sweep) if self.sweep else None
-        write_text(folder / PLAN_FILE, json.dumps(plan, indent=2))
+        write_text(folder / CellFile.CELL, json.dumps(plan, indent=2))
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
         """The cell that was saved in `folder`, or None where none was."""
-        if not (folder / PLAN_FILE).exists():
+        if not (folder / CellFile.CELL).exists():
             return None
-        plan = json.loads((folder / PLAN_FILE).read_text())
+        plan = json.loads((folder / CellFile.CELL).read_text())
         plan["overrides"] = tuple(plan["overrides"])
         plan["config"] = Config.checked(plan["raw"])
         plan["sweep"] = SweepContext(**plan["sweep"]) if plan["sweep"] else None

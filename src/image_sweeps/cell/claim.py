@@ -13,10 +13,9 @@ import uuid
 from pathlib import Path
 from typing import Self
 
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.system.files import write_text
 from image_sweeps.system.interrupt import Interrupted
-
-CLAIM_FILE = "claim"
 
 
 class SupersededError(Interrupted):
@@ -42,13 +41,13 @@ class Claim:
             DiskError: where that cannot be written down.
         """
         claim = cls(folder, uuid.uuid4().hex)
-        write_text(folder / CLAIM_FILE, claim.token)
+        write_text(folder / CellFile.CLAIM, claim.token)
         return claim
 
     @classmethod
     def current(cls, folder: Path) -> Self | None:
         """The claim that somebody has on `folder` now, or None where nobody ever had one."""
-        path = folder / CLAIM_FILE
+        path = folder / CellFile.CLAIM
         return cls(folder, path.read_text()) if path.exists() else None
 
     def raise_if_superseded(self) -> None:
@@ -57,5 +56,5 @@ class Claim:
         Raises:
             SupersededError: where another attempt has claimed the folder since.
         """
-        if (self.folder / CLAIM_FILE).read_text() != self.token:
+        if (self.folder / CellFile.CLAIM).read_text() != self.token:
             raise SupersededError(f"{self.folder.name}: another attempt, of whichever machine, has taken it over")

@@ -4,14 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
+from image_sweeps.cell.folders import CellFile
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.system.files import DiskError, write_first, write_text
-
-RESULT_FILE = "result.json"
-
-Status = Literal["finished", "pruned", "failed", "interrupted"]
 
 
 class Pruned(Exception):  # noqa: N818, nothing went wrong
@@ -32,7 +30,7 @@ class Result:
     """A cell's outcome. The numbers are those of a finished cell; a pruned one was not tested.
 
     Attributes:
-        status: pruned: a search gave it up; interrupted: it was asked to stop, and can be gone on with.
+        status: finished, pruned, failed or interrupted.
         reason: why it was pruned, failed or was interrupted, else None.
         run_id: MLflow's.
         num_epochs: that it trained.
@@ -41,7 +39,7 @@ class Result:
 
     cell: str
     name: str
-    status: Status
+    status: CellStatus
     reason: str | None = None
     run_id: str | None = None
     best_epoch: int = 0
@@ -56,12 +54,12 @@ class Result:
 
     @property
     def finished(self) -> bool:
-        return self.status == "finished"
+        return self.status is CellStatus.FINISHED
 
     @property
     def over(self) -> bool:
         """Whether nothing is left to be done."""
-        return self.status in ("finished", "pruned")
+        return self.status.over
 
     def save(self, folder: Path) -> None:
         """Leave the outcome in the cell's folder.
@@ -73,7 +71,7 @@ class Result:
             DiskError: where the disk does not take the outcome of a cell that is over.
         """
         try:
-            write_text(folder / RESULT_FILE, json.dumps(asdict(self), indent=2))
+            write_text(folder / CellFile.RESULT, json.dumps(asdict(self), indent=2))
         except DiskError:
             if self.over:
                 raise
@@ -84,17 +82,28 @@ class Result:
         Returns: whether it is the one that is there now.
         """
         try:
-            return write_first(folder / RESULT_FILE, json.dumps(asdict(self), indent=2))
+            return write_first(folder / CellFile.RESULT, json.dumps(asdict(self), indent=2))
         except DiskError:
             return True  # as above
 
     @staticmethod
     def remove(folder: Path) -> None:
         """Forget the outcome of an earlier attempt."""
-        (folder / RESULT_FILE).unlink(missing_ok=True)
+        (folder / CellFile.RESULT).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
         """What the cell of `folder` left, or None where it left nothing."""
-        path = folder / RESULT_FILE
-        return cls(**json.loads(path.read_text())) if path.exists() else None
+        path = folder / CellFile.RESULT
+        if not path.exists():
+            return None
+        content = json.loads(path.read_text())
+        return cls(**{**content, "status": CellStatus(content["status"])})
+
+
+def load_status(folder: Path) -> CellStatus:
+    """What has become of the cell in `folder`. One that failed goes on from its checkpoint too, where it has one."""
+    result = Result.load(folder)
+    if result is not None and result.status is not CellStatus.INTERRUPTED:
+        return result.status
+    return CellStatus.INTERRUPTED if (folder / CellFile.LAST).exists() else CellStatus.NEW

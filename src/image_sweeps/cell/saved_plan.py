@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from image_sweeps.cell.environment import git_state
+from image_sweeps.cell.folders import SweepFile
 from image_sweeps.config.problems import ConfigError, listed
 from image_sweeps.system.files import write_text
 from image_sweeps.system.home import PACKAGE
 
 if TYPE_CHECKING:  # a report needs no torch
     from image_sweeps.cell.cell import Cell
-
-PLAN_FILE = "plan.json"
-
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
 """Those that a result depends on."""
@@ -87,13 +85,13 @@ class SavedPlan:
             ConfigError: where there is none.
         """
         try:
-            content = json.loads((folder / PLAN_FILE).read_text())
+            content = json.loads((folder / SweepFile.PLAN).read_text())
         except FileNotFoundError:
-            raise ConfigError([f"{folder}: there is no sweep ({PLAN_FILE} is missing)"]) from None
+            raise ConfigError([f"{folder}: there is no sweep ({SweepFile.PLAN} is missing)"]) from None
         return cls(**{**content, "cells": [SavedCell(**cell) for cell in content["cells"]]})
 
     def save(self, folder: Path) -> None:
-        write_text(folder / PLAN_FILE, json.dumps(self, default=vars))
+        write_text(folder / SweepFile.PLAN, json.dumps(self, default=vars))
 
     def resumed_as(self, now: Self) -> Self:
         """The sweep with the cells of `now`, which may be more; those that are not asked for any more stay known."""
@@ -120,7 +118,7 @@ def folder_of(outputs_dir: Path) -> Path:
 
 def sweeps_in(outputs_dir: Path) -> list[str]:
     """The ids of the sweeps that are kept there, the one that was begun last at the end."""
-    return sorted(path.parent.name for path in folder_of(outputs_dir).glob(f"*/{PLAN_FILE}"))
+    return sorted(path.parent.name for path in folder_of(outputs_dir).glob(f"*/{SweepFile.PLAN}"))
 
 
 def find(outputs_dir: Path, name: str) -> str:

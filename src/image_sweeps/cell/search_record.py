@@ -7,16 +7,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
+from image_sweeps.cell.folders import SweepFile
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.system.files import write_text
-
-SEARCH_FILE = "search.json"
 
 CONFIGURATION = "configuration"
 """The factor of a search: which of its configurations a cell has, the default one or that of a trial."""
-
-State = Literal["running", "finished", "pruned", "failed"]
 
 Cost = tuple[float, ...]
 """What a trial reached in each objective, turned so that the smallest is the best."""
@@ -41,7 +39,7 @@ class Trial:
 
     number: int
     cell: str | None
-    state: State
+    state: CellStatus
     values: list[float] | None
     best: float | None
     point: dict[str, str]
@@ -84,16 +82,17 @@ class SearchRecord:
 
     def save(self, folder: Path) -> None:
         """Write it into the sweep's folder."""
-        write_text(folder / SEARCH_FILE, json.dumps(asdict(self), indent=1))
+        write_text(folder / SweepFile.SEARCH, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
         """That of the sweep in `folder`; None where it is no search."""
-        path = folder / SEARCH_FILE
+        path = folder / SweepFile.SEARCH
         if not path.exists():
             return None
         content = json.loads(path.read_text())
-        return cls(**{**content, "trials": [Trial(**trial) for trial in content["trials"]]})
+        trials = [Trial(**{**trial, "state": CellStatus(trial["state"])}) for trial in content["trials"]]
+        return cls(**{**content, "trials": trials})
 
 
 def cost_of(values: Iterable[float], directions: Iterable[str]) -> Cost:

@@ -18,9 +18,6 @@ from image_sweeps.fit.epoch import Epoch
 from image_sweeps.fit.loop import Training
 from image_sweeps.system.files import write_whole
 
-BEST = "best.pt"
-LAST = "last.pt"
-
 
 class CheckpointError(Exception):
     """A checkpoint is there, and cannot be gone on from."""
@@ -66,35 +63,35 @@ def load(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def save_last(folder: Path, training: Training, past: TrainingHistory) -> None:
-    """Write `last.pt`. The best weights are in it too: two files could differ, one is old or new."""
+def save_last(path: Path, training: Training, past: TrainingHistory) -> None:
+    """Write what training goes on from. The best weights are in it too: two files could differ, one is old or new."""
     epochs = [asdict(epoch) for epoch in past.epochs]
-    save(folder / LAST, {"training": training.state_dict(), "epochs": epochs, "best": past.weights})
+    save(path, {"training": training.state_dict(), "epochs": epochs, "best": past.weights})
 
 
-def num_done(folder: Path) -> int:
-    """How many epochs `last.pt` has behind it; 0 where there is none."""
-    return int(load(folder / LAST)["training"]["num_done"]) if (folder / LAST).exists() else 0
+def num_done(path: Path) -> int:
+    """How many epochs what `save_last` wrote to `path` has behind it; 0 where there is no such file."""
+    return int(load(path)["training"]["num_done"]) if path.exists() else 0
 
 
-def restore(folder: Path, training: Training) -> TrainingHistory:
-    """Bring `training` to where `last.pt` left it, or leave it at its beginning where there is none.
+def restore(path: Path, training: Training) -> TrainingHistory:
+    """Bring `training` to where `save_last` left it, or leave it at its beginning where there is no file at `path`.
 
     Raises:
         CheckpointError: where there is one, and it cannot be read or belongs to another network or optimizer.
     """
     past = TrainingHistory(BestEpoch(training.config.early_stopping))
-    if not (folder / LAST).exists():
+    if not path.exists():
         return past
     try:
-        last = load(folder / LAST)
+        last = load(path)
         training.load_state_dict(last["training"])
         past.epochs = [Epoch(**epoch) for epoch in last["epochs"]]
         past.weights = last["best"]
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"{folder / LAST}: cannot go on from this checkpoint ({reason}). Remove it to begin the cell anew."
+            f"{path}: cannot go on from this checkpoint ({reason}). Remove it to begin the cell anew."
         ) from error
     for epoch in past.epochs:
         past.watch.improves(epoch)

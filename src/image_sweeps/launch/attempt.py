@@ -9,12 +9,14 @@ from torch import nn
 
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.claim import Claim, SupersededError
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.cell.listener import CellListener
 from image_sweeps.cell.result import Pruned, Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.dataset import DataError
 from image_sweeps.fit import checkpoint, device, ranks
 from image_sweeps.fit.assemble import assemble
-from image_sweeps.fit.checkpoint import LAST, CheckpointError, TrainingHistory
+from image_sweeps.fit.checkpoint import CheckpointError, TrainingHistory
 from image_sweeps.fit.evaluate import NonFiniteOutputError, evaluate
 from image_sweeps.fit.loop import NonFiniteLossError, Training, predict
 from image_sweeps.fit.memory import out_of_memory
@@ -62,7 +64,7 @@ def train(cell: Cell, folder: Path, listener: CellListener, claim: Claim) -> Res
             training = parts.training(world)
             run.log_batch(*training.first_batch(), source.class_names)
 
-            past = checkpoint.restore(folder, training)
+            past = checkpoint.restore(folder / CellFile.LAST, training)
             listener.on_data_ready(cell, source, splits, place)
             listener.on_train_start(cell, training.num_done)
             pruner = pruner_for(folder, listener.on_notice)
@@ -76,17 +78,17 @@ def train(cell: Cell, folder: Path, listener: CellListener, claim: Claim) -> Res
         statistics = {"mean": list(splits.mean), "std": list(splits.std)}
         measured = {"epoch": best.number, "val_loss": best.val_loss, "val_accuracy": best.val_accuracy}
         facts = {"cell": cell.id, "config": cell.raw, "classes": list(source.class_names), **statistics, **measured}
-        checkpoint.save(folder / checkpoint.BEST, {"model": past.weights, **facts})
+        checkpoint.save(folder / CellFile.BEST, {"model": past.weights, **facts})
         model.load_state_dict(past.weights)
         test = splits.test.to(place)
         evaluation = evaluate(predict(model, test, normalize, config), test.labels)
-        run.log_checkpoint(folder / checkpoint.BEST)
+        run.log_checkpoint(folder / CellFile.BEST)
         run.log_result(past.epochs, best, evaluation, source.class_names, splits.test)
         run.log_model(portable(nn.Sequential(normalize, model)), np.zeros((2, *source.shape), dtype=np.float32))
     return Result(
         cell=cell.id,
         name=cell.name,
-        status="finished",
+        status=CellStatus.FINISHED,
         run_id=run.id,
         best_epoch=best.number,
         val_loss=best.val_loss,
@@ -121,7 +123,7 @@ def _fit(
     for epoch in training.epochs():
         past.add(epoch, training.model)
         claim.raise_if_superseded()
-        checkpoint.save_last(claim.folder, training, past)
+        checkpoint.save_last(claim.folder / CellFile.LAST, training, past)
         run.log_epochs([epoch])
         listener.on_epoch_end(cell, epoch)
         log.info(epoch)
@@ -145,7 +147,7 @@ def run_attempt(cell: Cell, folder: Path, listener: CellListener) -> Result:
 
     Returns: the outcome; of an earlier attempt, where that finished while this one waited for the folder.
     """
-    with locked(folder / ".lock"):  # an attempt that was left behind may still be at work
+    with locked(folder / CellFile.LOCK):  # an attempt that was left behind may still be at work
         if (left := Result.load(folder)) is not None and left.over:
             return left
         try:
@@ -156,11 +158,11 @@ def run_attempt(cell: Cell, folder: Path, listener: CellListener) -> Result:
             result.save(folder)
         except SupersededError as stop:
             log.info("given up: %s", stop)
-            return Result(cell.id, cell.name, "interrupted", str(stop))
+            return Result(cell.id, cell.name, CellStatus.INTERRUPTED, str(stop))
         except DiskError as error:  # it is not finished before that is written down
             result = _failed(cell, folder, listener, error)
         if result.over:
-            (folder / LAST).unlink(missing_ok=True)
+            (folder / CellFile.LAST).unlink(missing_ok=True)
             pruner_for(folder, listener.on_notice).tell(result)
     return result
 
@@ -180,7 +182,7 @@ def _outcome(cell: Cell, folder: Path, listener: CellListener, claim: Claim) -> 
         return _pruned(cell, folder, stop)
     except Interrupted as stop:
         log.info("interrupted %s", stop)
-        return Result(cell.id, cell.name, "interrupted", f"interrupted {stop}")
+        return Result(cell.id, cell.name, CellStatus.INTERRUPTED, f"interrupted {stop}")
     except Exception as error:
         return _failed(cell, folder, listener, error)
 
@@ -190,7 +192,7 @@ def _pruned(cell: Cell, folder: Path, stop: Pruned) -> Result:
     return Result(
         cell.id,
         cell.name,
-        "pruned",
+        CellStatus.PRUNED,
         str(stop),
         run_id=Journal(folder).progress.run_id,
         best_epoch=stop.best.number if stop.best else 0,
@@ -207,7 +209,7 @@ def _failed(cell: Cell, folder: Path, listener: CellListener, error: Exception) 
     reason = explained or f"{type(error).__name__}: {error}"
     log.info("failed: %s", reason, exc_info=None if explained else error)
     listener.on_failure(cell, explained or "".join(traceback.format_exception(error)))
-    return Result(cell.id, cell.name, "failed", reason)
+    return Result(cell.id, cell.name, CellStatus.FAILED, reason)
 
 
 def _explained(error: Exception, folder: Path) -> str | None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from image_sweeps.cell.listener import CellListener
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.system.console import CONSOLE, show_error
 
 if TYPE_CHECKING:  # keeps torch away from --help
@@ -44,8 +45,8 @@ class Lines(CellListener):
 
     def on_cell_end(self, result: "Result") -> None:
         self.num_over += 1
-        self.num_failed += result.status == "failed"
-        outcome = (result.reason or "pruned") if result.status == "pruned" else str(result.status)
+        self.num_failed += result.status is CellStatus.FAILED
+        outcome = (result.reason or "pruned") if result.status is CellStatus.PRUNED else str(result.status)
         if result.finished:
             outcome = f"val {result.val_accuracy:.2%}, test {result.test_accuracy:.2%}, {result.seconds:.1f} s"
         line = f"[{self.num_over}/{self.num_cells}] {result.name}: {outcome}"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.claim import Claim
-from image_sweeps.cell.result import Result, Status
-from image_sweeps.launch.worker import OUTPUT_FILE
+from image_sweeps.cell.folders import CellFile
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.system.files import DiskError
 from image_sweeps.tracking.journal import Journal
 
@@ -19,7 +20,7 @@ MAX_OUTPUT_BYTES = 64 * 1024
 """These lines are looked for at the end; a process that prints without end leaves more than fits in memory."""
 
 
-def finalize_dead_cell(cell: Cell, folder: Path, status: Status, reason: str, sweep: Claim | None) -> Result:
+def finalize_dead_cell(cell: Cell, folder: Path, status: CellStatus, reason: str, sweep: Claim | None) -> Result:
     """Leave a result, and end the run in the store. Returns the result, or the one that is there after all.
 
     Args:
@@ -42,10 +43,10 @@ def finalize_dead_cell(cell: Cell, folder: Path, status: Status, reason: str, sw
         return left
     with suppress(OSError):  # a full disk may be why it ended, and must not end the others
         if journal.open:
-            if (folder / OUTPUT_FILE).exists():
+            if (folder / CellFile.OUTPUT).exists():
                 with journal.files() as files:
-                    shutil.copyfile(folder / OUTPUT_FILE, files / OUTPUT_FILE)
-            journal.end("FAILED" if status == "failed" else "KILLED", reason)
+                    shutil.copyfile(folder / CellFile.OUTPUT, files / CellFile.OUTPUT)
+            journal.end(status, reason)
     if journal.exists and not cell.config.tracking.offline:
         _deliver(journal, cell)
     return result

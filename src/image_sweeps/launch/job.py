@@ -8,7 +8,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from image_sweeps.cell.cell import Cell
+from image_sweeps.cell.failure_policy import FailurePolicy
 from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.composition import Composed
 from image_sweeps.config.problems import ConfigError, refuse
 from image_sweeps.config.schema import Config
@@ -36,7 +38,9 @@ def run_job(cfg: DictConfig) -> None:
     with Interrupt.on_signals() as interrupt, following(interrupt) as listener:
         if planned is not None:
             _limit_threads(planned.config)
-            if not _given_up(planned, folder) and run_attempt(planned, folder, listener).status == "interrupted":
+            if _ends_launch(planned, folder):
+                return
+            if run_attempt(planned, folder, listener).status is CellStatus.INTERRUPTED:
                 raise KeyboardInterrupt
             return
         composed = Composed.of(cfg, hydra_cfg.runtime.choices)
@@ -45,7 +49,7 @@ def run_job(cfg: DictConfig) -> None:
         _reach(single)
         _limit_threads(single.config)
         result = run_attempt(single, folder, listener)
-    if result.status == "interrupted":
+    if result.status is CellStatus.INTERRUPTED:
         show_error(f"{single.name} was {result.reason}; what it had learned is in {folder}")
         sys.exit(interrupt.exit_code)
     if not result.finished:
@@ -68,8 +72,7 @@ def _limit_threads(config: Config) -> None:
     limit_threads(config.threads if TorchrunEnv.load() else config.threads * config.devices)
 
 
-def _given_up(cell: Cell, folder: Path) -> bool:
-    """Whether a cell of the sweep has failed, and no other is to be started. For launchers that do not know that."""
-    if cell.config.on_failure == "continue":
-        return False
-    return any(result.status == "failed" for other in folder.parent.iterdir() if (result := Result.load(other)))
+def _ends_launch(cell: Cell, folder: Path) -> bool:
+    """Whether no other cell of the sweep is to be started. For launchers that do not know that."""
+    results = (result for other in folder.parent.iterdir() if (result := Result.load(other)))
+    return FailurePolicy.of(cell.config).ends_launch(results)

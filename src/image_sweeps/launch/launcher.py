@@ -113,14 +113,14 @@ class CellLauncher(Launcher):
 
     def _folder(self, overrides: Sequence[str]) -> Path:
         """The folder of a cell, which the last of a job's overrides name. Ends the process if no cell is in it (2)."""
-        from image_sweeps.cell.cell import PLAN_FILE
+        from image_sweeps.cell.folders import CellFile
         from image_sweeps.config.problems import ConfigError, refuse
 
         texts = [text for text in overrides if text.startswith("hydra.sweep.")]
         parsed = OverridesParser.create().parse_overrides(texts)
         values = {override.key_or_group: str(override.value()) for override in parsed}
         folder = Path(values.get("hydra.sweep.dir", ""), values.get("hydra.sweep.subdir", ""))
-        if not (folder / PLAN_FILE).exists():
+        if not (folder / CellFile.CELL).exists():
             launcher = self.config.hydra.runtime.choices["hydra/launcher"]
             refuse(
                 ConfigError(

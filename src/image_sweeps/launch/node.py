@@ -18,6 +18,7 @@ from types import FrameType
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.listener import CellListener
 from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.launch.slots import Slot
 from image_sweeps.launch.worker import GRACE_S, HydraJob, Work, hung, keep_output, load_or_refuse, take_slot, train_cell
 from image_sweeps.system import process_exit
@@ -84,7 +85,7 @@ def _fail_when_hung(cell: Cell, folder: Path, timeout_s: float) -> None:
 
     def fail() -> None:
         faulthandler.dump_traceback()
-        Result(cell.id, cell.name, "failed", hung(timeout_s)).save_first(folder)
+        Result(cell.id, cell.name, CellStatus.FAILED, hung(timeout_s)).save_first(folder)
         os._exit(1)
 
     timer = threading.Timer(timeout_s, fail)

@@ -13,8 +13,11 @@ from pathlib import Path
 
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.claim import Claim
+from image_sweeps.cell.failure_policy import FailurePolicy
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.cell.listener import CellListener
-from image_sweeps.cell.result import Result, Status
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.launch import fork_server
 from image_sweeps.launch.cell_process import SERVER_DIED, CellProcess
@@ -22,7 +25,6 @@ from image_sweeps.launch.finalize import finalize_dead_cell, last_lines
 from image_sweeps.launch.slots import Slot
 from image_sweeps.launch.worker import (
     GRACE_S,
-    OUTPUT_FILE,
     Failure,
     HydraJob,
     Notice,
@@ -58,7 +60,7 @@ class Pool:
         self.free = deque(slots)
         self.running: list[CellProcess] = []
         self.results: list[Result] = []
-        self.given_up = False
+        self.ending = False
         self.noted: str | None = None
         self.claim: Claim | None = None
 
@@ -93,7 +95,7 @@ class Pool:
 
     def _start_some(self, waiting: Iterator[Path]) -> bool:
         """Give every free slot a cell. Returns whether any is running."""
-        while self.free and not self.given_up and (folder := next(waiting, None)):
+        while self.free and not self.ending and (folder := next(waiting, None)):
             self._start(folder, self.free.popleft())
         return bool(self.running)
 
@@ -108,7 +110,7 @@ class Pool:
         timeout_s = cell.config.cell_timeout_s
         task = Task(folder, slot, self.work, self.hydra_job(folder), timeout_s)
         process = fork_server.CONTEXT.Process(target=run, args=(task, sender), name=cell.name)
-        output = folder / OUTPUT_FILE
+        output = folder / CellFile.OUTPUT
         output.touch()
         attempt = CellProcess(cell, folder, slot, process, receiver, output.stat().st_size)
         self.running.append(attempt)  # before it starts: an interrupt may come at any moment
@@ -130,7 +132,7 @@ class Pool:
             if ended or attempt.channel in ready:
                 self._hear(attempt)
             if ended:
-                self._conclude(attempt, "failed")
+                self._conclude(attempt, CellStatus.FAILED)
             elif attempt.deadline and attempt.deadline <= time.monotonic():
                 attempt.hung, attempt.deadline = True, None
                 attempt.kill()
@@ -153,7 +155,7 @@ class Pool:
         except (EOFError, OSError):
             attempt.channel = None
 
-    def _conclude(self, attempt: CellProcess, status: Status) -> None:
+    def _conclude(self, attempt: CellProcess, status: CellStatus) -> None:
         """The process is gone. If it left no result, its cell has `status`."""
         attempt.process.join()
         if attempt.process.exitcode == SERVER_DIED:
@@ -161,16 +163,17 @@ class Pool:
         result = Result.load(attempt.folder) or self._finalize(attempt, status)
         self.listener.on_cell_end(result)
         self.results.append(result)
-        self.given_up |= result.status == "failed" and attempt.cell.config.on_failure == "stop"
+        self.ending |= FailurePolicy.of(attempt.cell.config).ends_launch([result])
         self.free.append(attempt.slot)
         self.running.remove(attempt)
         attempt.process.close()
 
-    def _finalize(self, attempt: CellProcess, status: Status) -> Result:
+    def _finalize(self, attempt: CellProcess, status: CellStatus) -> Result:
         """Do what the process did not live to do: leave a result, and end the run in the store."""
-        cell, reason = attempt.cell, attempt.how_it_ended() if status == "failed" else "interrupted at once"
-        if status == "failed" and attempt.failure is None:
-            lines = last_lines(attempt.folder / OUTPUT_FILE, attempt.output_start)
+        cell, failed = attempt.cell, status is CellStatus.FAILED
+        reason = attempt.how_it_ended() if failed else "interrupted at once"
+        if failed and attempt.failure is None:
+            lines = last_lines(attempt.folder / CellFile.OUTPUT, attempt.output_start)
             self.listener.on_failure(cell, f"{reason}\n{lines}".strip())
         return finalize_dead_cell(cell, attempt.folder, status, reason, self.claim)
 
@@ -189,4 +192,4 @@ class Pool:
         for attempt in self.running:
             attempt.kill()
         for attempt in [attempt for attempt in self.running if attempt.process.pid is not None]:
-            self._conclude(attempt, "interrupted")
+            self._conclude(attempt, CellStatus.INTERRUPTED)

@@ -27,7 +27,6 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-import mlflow.pytorch
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -37,6 +36,7 @@ from image_sweeps.config.schema import GROUPS
 from image_sweeps.fit.device import thread_pools
 from image_sweeps.launch.lazy_modules import LAZY
 from image_sweeps.tracking import figures
+from image_sweeps.tracking.run import save_model
 
 OURS = (*(f"image_sweeps.{group}" for group in GROUPS), "image_sweeps.fit", "image_sweeps.launch.attempt")
 """Packages, and modules, of which a cell may import anything."""
@@ -60,9 +60,8 @@ def rehearsal() -> None:
     figures.picture(figure)
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)).eval()
     example = np.zeros((2, 1, 4, 4), np.float32)
-    requirements = [f"torch=={torch.__version__.split('+')[0]}"]  # given, as for a cell's; else they are inferred
     with tempfile.TemporaryDirectory() as folder:
-        mlflow.pytorch.save_model(network, Path(folder) / "model", input_example=example, pip_requirements=requirements)
+        save_model(network, example, Path(folder) / "model")
 
 
 imports()

@@ -16,11 +16,14 @@ from typing import Protocol
 
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.claim import Claim
+from image_sweeps.cell.failure_policy import FailurePolicy
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.cell.listener import CellListener
-from image_sweeps.cell.result import Result, Status
+from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.fit.epoch import METRICS, Epoch
 from image_sweeps.launch.finalize import finalize_dead_cell, last_lines, size
-from image_sweeps.launch.worker import OUTPUT_FILE, HydraJob
+from image_sweeps.launch.worker import HydraJob
 from image_sweeps.system.interrupt import Interrupt, waking
 from image_sweeps.tracking.journal import Entry, Journal
 
@@ -149,7 +152,7 @@ class Remote:
         self.poll_s, self.latency_s = poll_s, latency_s
         self.there: list[SubmittedCell] = []
         self.results: list[Result] = []
-        self.given_up = False
+        self.ending = False
         self.stopping = False
         self.claim: Claim | None = None
 
@@ -182,7 +185,7 @@ class Remote:
         raise KeyboardInterrupt
 
     def _hand_over(self, waiting: Iterator[Path], at_a_time: int | None) -> None:
-        if self.given_up:
+        if self.ending:
             return
         room = None if at_a_time is None else at_a_time - len(self.there)
         new = [handed for folder in islice(waiting, room) if (handed := self._prepared(folder))]
@@ -200,7 +203,7 @@ class Remote:
             return None
         Result.remove(folder)
         self.hydra_job(folder).save(folder)
-        handed = SubmittedCell(cell, folder, size(folder / OUTPUT_FILE))
+        handed = SubmittedCell(cell, folder, size(folder / CellFile.OUTPUT))
         for _ in handed.epochs():  # those of earlier attempts
             pass
         return handed
@@ -218,14 +221,15 @@ class Remote:
         state = self.engine.state(handed.folder)  # first: what it leaves in its folder it does before it is over
         self._show(handed, state)
         result = Result.load(handed.folder)
-        if result is not None and (result.status != "interrupted" or isinstance(state, Over)):  # else it is put back
+        put_back = result and result.status is CellStatus.INTERRUPTED and not isinstance(state, Over)
+        if result is not None and not put_back:
             self._conclude(handed, self._judged(handed, result, state))
         elif not isinstance(state, Over):
             handed.over_since = None
         elif handed.over_since is None:
             handed.over_since = time.monotonic()
         elif time.monotonic() - handed.over_since >= self.latency_s:
-            self._finalize(handed, "failed", state.reason)
+            self._finalize(handed, CellStatus.FAILED, state.reason)
 
     def _show(self, handed: SubmittedCell, state: State) -> None:
         where = state.where if isinstance(state, Running) else None
@@ -239,23 +243,23 @@ class Remote:
 
     def _judged(self, handed: SubmittedCell, result: Result, state: State) -> Result:
         """The outcome. A cell that was interrupted, by nobody here, and is not put back, has failed."""
-        if result.status != "interrupted" or not isinstance(state, Over) or self.stopping:
+        if result.status is not CellStatus.INTERRUPTED or not isinstance(state, Over) or self.stopping:
             return result
-        failed = replace(result, status="failed", reason=f"{state.reason}; {result.reason}")
+        failed = replace(result, status=CellStatus.FAILED, reason=f"{state.reason}; {result.reason}")
         failed.save(handed.folder)
         return failed
 
     def _conclude(self, handed: SubmittedCell, result: Result) -> None:
-        if result.status == "failed" and result.reason:
-            self.listener.on_failure(handed.cell, f"{result.reason}\n(see {handed.folder / OUTPUT_FILE})")
+        if result.status is CellStatus.FAILED and result.reason:
+            self.listener.on_failure(handed.cell, f"{result.reason}\n(see {handed.folder / CellFile.OUTPUT})")
         self.there.remove(handed)
         self._note(handed.cell, result)
 
-    def _finalize(self, handed: SubmittedCell, status: Status, reason: str) -> None:
+    def _finalize(self, handed: SubmittedCell, status: CellStatus, reason: str) -> None:
         """The scheduler has done with the cell, and it has left no result."""
         result = finalize_dead_cell(handed.cell, handed.folder, status, reason, self.claim)
-        if result.status == "failed":
-            lines = last_lines(handed.folder / OUTPUT_FILE, handed.output_start)
+        if result.status is CellStatus.FAILED:
+            lines = last_lines(handed.folder / CellFile.OUTPUT, handed.output_start)
             self.listener.on_failure(handed.cell, f"{result.reason}\n{lines}".strip())
         self.there.remove(handed)
         self._note(handed.cell, result)
@@ -263,8 +267,8 @@ class Remote:
     def _note(self, cell: Cell, result: Result) -> None:
         self.listener.on_cell_end(result)
         self.results.append(result)
-        if result.status == "failed" and cell.config.on_failure == "stop" and not self.given_up:
-            self.given_up = True
+        if not self.ending and FailurePolicy.of(cell.config).ends_launch([result]):
+            self.ending = True
             self._take_back()
 
     def _take_back(self) -> None:
@@ -291,4 +295,4 @@ class Remote:
         for handed in self.there:
             self.engine.kill(handed.folder)
         for handed in list(self.there):
-            self._finalize(handed, "interrupted", "interrupted at once")
+            self._finalize(handed, CellStatus.INTERRUPTED, "interrupted at once")

@@ -1,38 +1,22 @@
 """Where the cells of a sweep run, and how many of them at a time."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
 import joblib
 import torch
-from pydantic import BaseModel, PositiveInt, ValidationError
+from pydantic import PositiveInt
 
-from image_sweeps.config.problems import ConfigError, describe_problem
-from image_sweeps.config.schema import STRICT
+from image_sweeps.config.options import LAUNCHER, Options
 
 
-class PoolOptions(BaseModel):
+class PoolOptions(Options):
     """What `conf/hydra/launcher/pool.yaml` says, checked."""
 
-    model_config = STRICT
+    where = LAUNCHER
     cells_per_gpu: PositiveInt
     slots: PositiveInt | None
-
-    @classmethod
-    def checked(cls, raw: Mapping[str, Any]) -> Self:
-        """The options in `raw`.
-
-        Raises:
-            ConfigError: with every problem found.
-        """
-        try:
-            return cls.model_validate(dict(raw))
-        except ValidationError as error:
-            raise ConfigError(
-                [f"hydra.launcher.{describe_problem(problem, cls)}" for problem in error.errors()]
-            ) from None
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ import torch
 from hydra.core.utils import configure_log
 from omegaconf import OmegaConf
 
-from image_sweeps.cell.cell import PLAN_FILE, Cell
+from image_sweeps.cell.cell import Cell
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.cell.listener import CellListener
 from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.fit.device import limit_threads
 from image_sweeps.fit.epoch import Epoch
@@ -29,12 +31,6 @@ from image_sweeps.launch.slots import Slot
 from image_sweeps.system import process_exit
 from image_sweeps.system.console import redirect_output
 from image_sweeps.system.files import write_text
-
-OUTPUT_FILE = "output.log"
-"""In the cell's folder: all that its process writes to standard output and standard error."""
-
-JOB_FILE = "job.json"
-"""In the cell's folder: what Hydra says of its job, for a process on another machine."""
 
 GRACE_S = 1.0
 """A process whose time is up gets so long to write down where it hangs."""
@@ -59,12 +55,12 @@ class HydraJob:
 
     def save(self, folder: Path) -> None:
         """Write it down beside the cell, for a process on another machine."""
-        write_text(folder / JOB_FILE, json.dumps(asdict(self)))
+        write_text(folder / CellFile.JOB, json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """What was written down beside the cell of `folder`."""
-        return cls(**json.loads((folder / JOB_FILE).read_text()))
+        return cls(**json.loads((folder / CellFile.JOB).read_text()))
 
     def configure(self) -> None:
         """Do what it says, in the process of the cell."""
@@ -180,8 +176,8 @@ def load_or_refuse(folder: Path, listener: CellListener) -> Cell | None:
         cell = Cell.load(folder)
     except ConfigError as error:
         reason = f"{socket.gethostname()} cannot run it: {'; '.join(error.problems)}"
-        name = json.loads((folder / PLAN_FILE).read_text())["name"]
-        Result(folder.name, name, "failed", reason).save_first(folder)
+        name = json.loads((folder / CellFile.CELL).read_text())["name"]
+        Result(folder.name, name, CellStatus.FAILED, reason).save_first(folder)
         listener.on_notice(reason)
         return None
     assert cell is not None
@@ -195,7 +191,7 @@ def hung(timeout_s: float) -> str:
 
 def keep_output(folder: Path) -> None:
     """Send what is written to standard output and error to a file in `folder`; a crash leaves its traceback there."""
-    redirect_output(folder / OUTPUT_FILE)
+    redirect_output(folder / CellFile.OUTPUT)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     faulthandler.enable()
 

@@ -19,7 +19,7 @@ from image_sweeps.system import process_exit
 from image_sweeps.system.credentials import hide_credentials
 
 if TYPE_CHECKING:
-    pass
+    from image_sweeps.tracking.store import Store
 
 
 KEYS = ("sweep", "experiment", "filter", "outputs_dir", "tracking.uri")
@@ -58,7 +58,6 @@ def _asked(given: Mapping[str, str]) -> Report:
     from image_sweeps.cell.saved_plan import SavedPlan, folder_of
     from image_sweeps.config.composition import hydra_at, unique_id
     from image_sweeps.report.publish import publish
-    from image_sweeps.report.records import find_store
     from image_sweeps.tracking.delivery import deliver
     from image_sweeps.tracking.journal import Journal
     from image_sweeps.tracking.store import checkpoint_wal
@@ -68,13 +67,13 @@ def _asked(given: Mapping[str, str]) -> Report:
     outputs_dir = Path(given.get("outputs_dir", defaults.outputs_dir))
     if "sweep" not in given:
         uri, experiment = given.get("tracking.uri", defaults.tracking.uri), defaults.tracking.experiment
-        store = find_store(outputs_dir, uri, given.get("experiment", experiment))
+        store = _store(outputs_dir, uri, given.get("experiment", experiment))
         folder = outputs_dir / "reports" / unique_id()
         return write_report_of_runs(folder, store, given.get("filter"), folder_of(outputs_dir))
     sweep = _found(outputs_dir, given["sweep"])
     folder = folder_of(outputs_dir) / sweep
     tracking = SavedPlan.load(folder).cells[0].raw["tracking"]
-    store = find_store(outputs_dir, given.get("tracking.uri", tracking["uri"]), tracking["experiment"])
+    store = _store(outputs_dir, given.get("tracking.uri", tracking["uri"]), tracking["experiment"])
     report = write_report(folder, store)
     journal = Journal(folder)
     if journal.exists:
@@ -82,6 +81,21 @@ def _asked(given: Mapping[str, str]) -> Report:
         deliver(journal, store)
         checkpoint_wal(store)
     return report
+
+
+def _store(outputs_dir: Path, uri: str | None, experiment: str) -> "Store":
+    """The store that is there.
+
+    Raises:
+        ReportError: where there is none.
+    """
+    from image_sweeps.report.record import ReportError
+    from image_sweeps.tracking.store import StoreError, find_store
+
+    try:
+        return find_store(outputs_dir, uri, experiment)
+    except StoreError as error:
+        raise ReportError(str(error)) from None
 
 
 def _found(outputs_dir: Path, name: str) -> str:

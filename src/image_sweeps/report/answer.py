@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.report.content import Best, Configuration, Question
 from image_sweeps.report.design import level
 from image_sweeps.report.effects import Effect, Interaction
@@ -52,8 +53,8 @@ def standing(counts: Mapping[str, int]) -> str:
 
 
 def _incomplete(counts: Mapping[str, int]) -> str | None:
-    total, finished = sum(counts.values()), counts.get("finished", 0)
-    left = {status: number for status, number in counts.items() if status != "finished"}
+    total, finished = sum(counts.values()), counts.get(CellStatus.FINISHED, 0)
+    left = {status: number for status, number in counts.items() if status is not CellStatus.FINISHED}
     return f"This rests on {finished} of {count(total, 'cell')} ({standing(left)})." if left else None
 
 

@@ -3,17 +3,14 @@
 import csv
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from pyarrow import parquet
 
 from image_sweeps.report.record import Confusion, History, Predictions
 from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.runs import stored_file
 from image_sweeps.tracking.store import Store
 
 NUM_CONNECTIONS = 8
@@ -64,18 +61,7 @@ class RunFiles:
             return path  # it has not left yet
         if self.store is None:
             return None
-        with suppress(MlflowException, OSError):
-            return self._stored(self.store.client, run_id, name)
-        return None
-
-    def _stored(self, client: MlflowClient, run_id: str, name: str) -> Path | None:
-        place = urlparse(str(client.get_run(run_id).info.artifact_uri))
-        if place.scheme in ("", "file"):
-            path = Path(unquote(place.path)) / name
-            return path if path.is_file() else None
-        folder = self.folder / run_id
-        folder.mkdir(exist_ok=True)
-        return Path(client.download_artifacts(run_id, name, str(folder)))
+        return stored_file(self.store, run_id, name, self.folder)
 
 
 def _rows(path: Path) -> list[list[str]]:

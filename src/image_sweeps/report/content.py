@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.report.effects import Effect, Interaction
 from image_sweeps.report.images import ClassResult, Comparison, Mixup
 from image_sweeps.report.record import Confusion
@@ -98,7 +99,7 @@ class CellRow:
     """One cell, as in `cells.csv`.
 
     Attributes:
-        status: finished, pruned, failed, interrupted, running, lost or not run.
+        status: what has become of it.
         reason: why it did not finish.
         command: what runs it again by itself.
     """
@@ -106,7 +107,7 @@ class CellRow:
     id: str
     name: str
     levels: Mapping[str, str]
-    status: str
+    status: CellStatus
     reason: str | None
     run_id: str | None
     best_epoch: int | None

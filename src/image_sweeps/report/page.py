@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from image_sweeps.cell.commands import ENOUGH_SEEDS
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.report import words
 from image_sweeps.report.answer import noun, standing
 from image_sweeps.report.content import MAX_CLASSES, CellRow, Configuration, Summary
@@ -98,11 +99,11 @@ def _beyond(estimate: Estimate, low: float, high: float) -> bool:
     return (estimate.low is not None and estimate.low < low) or (estimate.high is not None and estimate.high > high)
 
 
-def _by_reason(cells: Sequence[CellRow]) -> list[tuple[str, str | None, list[CellRow]]]:
+def _by_reason(cells: Sequence[CellRow]) -> list[tuple[CellStatus, str | None, list[CellRow]]]:
     """The cells that did not finish: status, reason, and whom it befell."""
-    found: dict[tuple[str, str | None], list[CellRow]] = {}
+    found: dict[tuple[CellStatus, str | None], list[CellRow]] = {}
     for cell in cells:
-        if cell.status not in ("finished", "pruned"):
+        if not cell.status.over:
             found.setdefault((cell.status, cell.reason), []).append(cell)
     return [(status, reason, befallen) for (status, reason), befallen in found.items()]
 

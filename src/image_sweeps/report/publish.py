@@ -3,13 +3,11 @@
 import shutil
 import time
 
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
-
 from image_sweeps.report.charts import standalone
 from image_sweeps.report.description import description
 from image_sweeps.report.record import CHOSEN_BY, MEASURE
 from image_sweeps.report.write import Report
-from image_sweeps.tracking.journal import Journal
+from image_sweeps.tracking.journal import NOTE, Journal
 
 
 def publish(journal: Journal, report: Report) -> None:
@@ -24,7 +22,7 @@ def publish(journal: Journal, report: Report) -> None:
         (folder / "figures").mkdir()
         for name, svg in report.charts.items():
             (folder / "figures" / f"{name}.svg").write_text(standalone(svg), encoding="utf-8")
-    journal.tags({MLFLOW_RUN_NOTE: description(report.summary)})
+    journal.tags({NOTE: description(report.summary)})
     if best := next((c for c in report.summary.configurations if c.chosen), None):
         known = journal.known_metrics()
         values = {CHOSEN_BY: best.val_accuracy.mean, MEASURE: best.test_accuracy.mean}

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from image_sweeps.cell.search_record import SearchRecord
-
-Status = Literal["finished", "pruned", "failed", "interrupted", "running", "lost", "not run"]
+from image_sweeps.cell.status import CellStatus
 
 MEASURE = "test/accuracy"
 CHOSEN_BY = "best/val_accuracy"
@@ -40,7 +39,7 @@ class Record:
     id: str
     name: str
     levels: Mapping[str, str]
-    status: Status
+    status: CellStatus
     reason: str | None
     run_id: str | None
     command: str
@@ -53,7 +52,7 @@ class Record:
     @property
     def finished(self) -> bool:
         """Whether it has been tested."""
-        return self.status == "finished"
+        return self.status is CellStatus.FINISHED
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,18 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.saved_plan import SavedPlan
 from image_sweeps.cell.search_record import CONFIGURATION, SearchRecord
-from image_sweeps.config.problems import near
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.schema import SEED
 from image_sweeps.report import runs as one
 from image_sweeps.report.design import SPLITS, in_order, varying
 from image_sweeps.report.record import ReportError, Subject
 from image_sweeps.report.search import compared, trials_of
-from image_sweeps.tracking import journaled
 from image_sweeps.tracking.journal import Journal
-from image_sweeps.tracking.runs import find_runs
-from image_sweeps.tracking.store import Store, explain_error
+from image_sweeps.tracking.runs import FilterError, RecordedRun, find_runs
+from image_sweeps.tracking.store import Store, StoreError
 
 IDS = 200  # run ids a query
 
@@ -37,12 +32,12 @@ def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Jour
     plan = SavedPlan.load(folder)
     results = {cell.id: Result.load(folder / cell.id) for cell in plan.cells}
     journals = {cell.id: Journal(folder / cell.id) for cell in plan.cells}
-    begun = {cell: run for cell, journal in journals.items() if (run := journaled.run(journal))}
-    here = {begun[cell].info.run_id: journals[cell] for cell in begun}
+    begun = {cell: run for cell, journal in journals.items() if (run := RecordedRun.load(journal))}
+    here = {begun[cell].id: journals[cell] for cell in begun}
     if store:
         known = {cell: str(result.run_id) for cell, result in results.items() if result and result.run_id}
         elsewhere = [run_id for cell, run_id in known.items() if cell not in begun]
-        begun |= {run.data.tags["cell"]: run for run in _by_id(store, elsewhere)}
+        begun |= {run.tags["cell"]: run for run in _by_id(store, elsewhere)}
     every = [one.planned(cell, plan.factors, results[cell.id], begun.get(cell.id)) for cell in plan.cells]
     search = SearchRecord.load(folder)
     cells = compared(every, search) if search else every
@@ -78,46 +73,21 @@ def of_experiment(store: Store, condition: str | None) -> Subject:
     wanted = "tags.kind = 'cell'" + (f" and {condition}" if condition else "")
     try:
         found = list(find_runs(store, wanted))
-    except MlflowException as error:
-        raise ReportError(f"filter = {condition!r}: {error.message}") from None
+    except FilterError as error:
+        raise ReportError(f"filter = {condition!r}: {error}") from None
+    except StoreError as error:
+        raise ReportError(str(error)) from None
     experiment = store.client.get_experiment(store.experiment_id).name
     if not found:
         raise ReportError(f"filter = {condition!r}: no cell of experiment {experiment} is let through by it")
-    latest: dict[str, Run] = {}
-    for run in sorted(found, key=lambda run: run.info.status != "FINISHED"):  # stable: the latest first
-        latest.setdefault(run.data.tags["cell"], run)
-    runs = sorted(latest.values(), key=lambda run: run.info.start_time)
-    columns = varying([run.data.params for run in runs], [one.digest(run) for run in runs])
+    latest: dict[str, RecordedRun] = {}
+    for run in sorted(found, key=lambda run: run.status is not CellStatus.FINISHED):  # stable: the latest first
+        latest.setdefault(run.tags["cell"], run)
+    runs = sorted(latest.values(), key=lambda run: run.start_ms)
+    columns = varying([run.params for run in runs], [run.digest for run in runs])
     cells = [one.found(run, {key: column[row] for key, column in columns.items()}) for row, run in enumerate(runs)]
     factors = {key: in_order(column) for key, column in columns.items()}
     return Subject(_title(factors), None, experiment, condition, None, None, factors, cells)
-
-
-def find_store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
-    """The store where runs were recorded; unlike `open_store`, this creates nothing.
-
-    Args:
-        outputs_dir: of the runs.
-        uri: a server's address, or None for the file under `outputs_dir`.
-        experiment: that the runs are filed under.
-
-    Raises:
-        ReportError: where there is no store, or no such experiment in it.
-    """
-    if uri is None:
-        database = outputs_dir.resolve() / "mlflow.db"
-        if not database.exists():
-            raise ReportError(f"outputs_dir = {outputs_dir}: nothing was recorded there ({database} is missing)")
-        uri = f"sqlite:///{database}"
-    client = MlflowClient(uri)
-    try:
-        ids = {found.name: str(found.experiment_id) for found in client.search_experiments()}
-    except MlflowException as error:
-        raise ReportError(f"tracking.uri = {uri}: {explain_error(error, uri)}") from None
-    if experiment not in ids:
-        known = f"{near(experiment, list(ids))} It has {', '.join(ids)}"
-        raise ReportError(f"experiment = {experiment!r}: the store has none of this name.{known}")
-    return Store(uri, ids[experiment], None)
 
 
 def _title(factors: Iterable[str]) -> str:
@@ -127,7 +97,7 @@ def _title(factors: Iterable[str]) -> str:
     return " \N{MULTIPLICATION SIGN} ".join(settings or varied) or "one cell"
 
 
-def _by_id(store: Store, run_ids: Sequence[str]) -> Iterator[Run]:
+def _by_id(store: Store, run_ids: Sequence[str]) -> Iterator[RecordedRun]:
     """Those of the runs that the store has, in whichever experiment."""
     if not run_ids:
         return

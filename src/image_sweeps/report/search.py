@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from image_sweeps.cell.search_record import Cost, SearchRecord, Trial, cost_of, pareto_front
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.report.record import Record
 from image_sweeps.report.words import count, duration, listed, percent, short
 
@@ -17,10 +18,10 @@ MAX_COMPARED = 10
 SHOWN = {"parameters": "{:,.0f} parameters", "seconds": "{:.1f} s", "val/loss": "a validation loss of {:.4f}"}
 
 VERBS = {
-    "finished": ("finished", "finished"),
-    "pruned": ("was pruned", "were pruned"),
-    "failed": ("failed", "failed"),
-    "running": ("is not over", "are not over"),
+    CellStatus.FINISHED: ("finished", "finished"),
+    CellStatus.PRUNED: ("was pruned", "were pruned"),
+    CellStatus.FAILED: ("failed", "failed"),
+    CellStatus.RUNNING: ("is not over", "are not over"),
 }
 """What one trial did, and several."""
 
@@ -86,7 +87,7 @@ def summed_up(search: SearchRecord, confirmed: bool) -> SearchSummary:
     counts: dict[str, int] = {}
     for trial in search.trials:
         counts[trial.state] = counts.get(trial.state, 0) + 1
-    pruned = [trial for trial in search.trials if trial.state == "pruned" and trial.same_as is None]
+    pruned = [trial for trial in search.trials if trial.state is CellStatus.PRUNED and trial.same_as is None]
     left = [(search.num_epochs - trial.num_epochs, trial) for trial in pruned]
     costs = _costs(search.trials, search.directions)
     best = pareto_front(costs) if len(search.directions) > 1 else list(costs)[:1]

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from image_sweeps.cell.folders import SweepFile
 from image_sweeps.system.console import CONSOLE
 from image_sweeps.system.files import write_text
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from image_sweeps.report.record import Subject
     from image_sweeps.tracking.journal import Journal
     from image_sweeps.tracking.store import Store
-
-PAGE, DATA, CELLS = "report.html", "report.json", "cells.csv"
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,12 @@ class Report:
     @property
     def page(self) -> Path:
         """What a person reads."""
-        return self.folder / PAGE
+        return self.folder / SweepFile.PAGE
 
     @property
     def files(self) -> list[Path]:
         """What was written."""
-        return [self.folder / name for name in (PAGE, DATA, CELLS)]
+        return [self.folder / name for name in (SweepFile.PAGE, SweepFile.DATA, SweepFile.CELLS)]
 
 
 def write_report(folder: Path, store: "Store | None") -> Report:
@@ -84,9 +83,9 @@ def _written(folder: Path, store: "Store | None", subject: "Subject", journals: 
         histories = files.histories([str(cell.run_id) for cell in subject.cells if cell.finished])
         summary = summarise(subject, Design.of(subject), histories, files)
     report = Report(folder, summary, charts(summary, histories))
-    write_text(folder / PAGE, page(summary, report.charts))
-    write_text(folder / DATA, as_json(summary))
-    write_text(folder / CELLS, as_csv(summary.cells))
+    write_text(folder / SweepFile.PAGE, page(summary, report.charts))
+    write_text(folder / SweepFile.DATA, as_json(summary))
+    write_text(folder / SweepFile.CELLS, as_csv(summary.cells))
     return report
 
 

@@ -1,17 +1,16 @@
 """What `conf/hydra/sweeper/optuna.yaml` says, checked."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from image_sweeps.cell.result import Result
-from image_sweeps.config.problems import ConfigError, describe_problem
+from image_sweeps.config.options import SWEEPER, Options
+from image_sweeps.config.problems import describe_problem
 from image_sweeps.config.schema import STRICT
-
-HERE = "hydra.sweeper"
 
 INSTALL = "pip install -e '.[optuna]'"
 
@@ -103,10 +102,10 @@ Sampler = TPE | GP | CMAES | Random | Grid
 Pruner = Never | Median | Halving | Hyperband
 
 
-class SearchOptions(BaseModel):
+class SearchOptions(Options):
     """How a search is run. `conf/hydra/sweeper/optuna.yaml` says what each key means."""
 
-    model_config = STRICT
+    where = SWEEPER
     n_trials: PositiveInt | None
     max_epochs: PositiveInt | None
     timeout_s: PositiveFloat | None
@@ -121,20 +120,27 @@ class SearchOptions(BaseModel):
     pruner: Annotated[Pruner, Field(discriminator="name")]
 
     @classmethod
-    def checked(cls, raw: Mapping[str, Any]) -> Self:
-        """The options in `raw`.
+    def describe(cls, problem: Any) -> str:
+        return describe_problem(_untagged(problem), cls)
 
-        Raises:
-            ConfigError: with every problem found; also where Optuna is not installed.
-        """
-        said = {key: value for key, value in raw.items() if key != "_target_"}
-        try:
-            options = cls.model_validate(said)
-        except ValidationError as error:
-            raise ConfigError([f"{HERE}.{describe_problem(_untagged(one), cls)}" for one in error.errors()]) from None
-        if problems := list(_impossible(options)):
-            raise ConfigError(problems)
-        return options
+    def problems(self) -> Iterator[str]:
+        """What cannot be, though each key by itself may; also that Optuna is not installed."""
+        if find_spec("optuna") is None:
+            yield f"hydra/sweeper = 'optuna': Optuna is not installed; {INSTALL} brings it"
+        if self.sampler.name == "cmaes" and find_spec("cmaes") is None:
+            yield f"{SWEEPER}.sampler = 'cmaes': the package cmaes is not installed; {INSTALL} brings it"
+        if self.sampler.name != "grid" and not (self.n_trials or self.max_epochs or self.timeout_s):
+            ends = f"{SWEEPER}.n_trials, {SWEEPER}.max_epochs or {SWEEPER}.timeout_s"
+            yield f"{SWEEPER}.n_trials = None: a search needs an end: {ends}"
+        if repeated := {goal for goal in self.objectives if self.objectives.count(goal) > 1}:
+            yield f"{SWEEPER}.objectives = {self.objectives}: {', '.join(sorted(repeated))} is there more than once"
+        if self.pruner.name != "none":
+            yield from _unprunable(self)
+        if len(self.objectives) > 1 and self.sampler.name == "cmaes":
+            several = "hydra/sweeper/sampler=tpe or gp knows several"
+            yield f"{SWEEPER}.sampler = 'cmaes': knows one objective only; {several}"
+        if self.storage is not None:
+            yield from _unusable(self.storage)
 
     @property
     def directions(self) -> list[str]:
@@ -172,32 +178,14 @@ def _tags(problem: Any) -> str:
     return str(problem["ctx"]["expected_tags"])
 
 
-def _impossible(options: SearchOptions) -> Iterator[str]:
-    """What cannot be, though each key by itself may."""
-    if find_spec("optuna") is None:
-        yield f"hydra/sweeper = 'optuna': Optuna is not installed; {INSTALL} brings it"
-    if options.sampler.name == "cmaes" and find_spec("cmaes") is None:
-        yield f"{HERE}.sampler = 'cmaes': the package cmaes is not installed; {INSTALL} brings it"
-    if options.sampler.name != "grid" and not (options.n_trials or options.max_epochs or options.timeout_s):
-        yield f"{HERE}.n_trials = None: a search needs an end: {HERE}.n_trials, {HERE}.max_epochs or {HERE}.timeout_s"
-    if repeated := {goal for goal in options.objectives if options.objectives.count(goal) > 1}:
-        yield f"{HERE}.objectives = {options.objectives}: {', '.join(sorted(repeated))} is there more than once"
-    if options.pruner.name != "none":
-        yield from _unprunable(options)
-    if len(options.objectives) > 1 and options.sampler.name == "cmaes":
-        yield f"{HERE}.sampler = 'cmaes': knows one objective only; hydra/sweeper/sampler=tpe or gp knows several"
-    if options.storage is not None:
-        yield from _unusable(options.storage)
-
-
 def _unprunable(options: SearchOptions) -> Iterator[str]:
-    where = f"{HERE}.pruner = {options.pruner.name!r}"
+    where = f"{SWEEPER}.pruner = {options.pruner.name!r}"
     if len(options.objectives) > 1:
         yield f"{where}: nothing can be pruned by several objectives; add hydra/sweeper/pruner=none"
     elif options.objectives[0] not in REPORTED:
         yield (
             f"{where}: {options.objectives[0]} is not measured after each epoch; add hydra/sweeper/pruner=none, or "
-            f"take {HERE}.objectives=[val/accuracy]"
+            f"take {SWEEPER}.objectives=[val/accuracy]"
         )
 
 
@@ -205,11 +193,11 @@ def _unusable(storage: str) -> Iterator[str]:
     parts = urlsplit(storage)
     if not parts.scheme:
         yield (
-            f"{HERE}.storage = {storage!r}: must be the address of a database, as in postgresql://user@host/name or "
+            f"{SWEEPER}.storage = {storage!r}: must be the address of a database, as in postgresql://user@host/name or "
             "sqlite:////shared/search.db; null keeps the search in the sweep's own folder"
         )
     elif parts.password is not None:
         yield (
-            f"{HERE}.storage: has a password in it, which every record would show; give it to the database's client in "
-            "another way (PGPASSWORD, ~/.pgpass), and leave it out here"
+            f"{SWEEPER}.storage: has a password in it, which every record would show; give it to the database's client "
+            "in another way (PGPASSWORD, ~/.pgpass), and leave it out here"
         )

@@ -13,12 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 from image_sweeps.cell.cell import Cell
 from image_sweeps.cell.search_record import CONFIGURATION
 from image_sweeps.config.composition import Composed, Composer
+from image_sweeps.config.options import SWEEPER
 from image_sweeps.config.overrides import ParsedOverride, parse
 from image_sweeps.config.problems import ConfigError, near
 from image_sweeps.config.schema import SEED
 from image_sweeps.report.design import SPLITS
 from image_sweeps.report.words import short
-from image_sweeps.search.options import HERE, SearchOptions
+from image_sweeps.search.options import SearchOptions
 from image_sweeps.search.space import Choice, Parameter, Point, Space, parameter_of
 from image_sweeps.sweep.grid import key_of
 from image_sweeps.sweep.plan import (
@@ -119,10 +120,10 @@ def plan_search(overrides: Sequence[str], config_name: str = "config") -> Search
     problems += unsweepable(searched)
     drawn = [key for key in (SEED, *SPLITS) if key in searched]
     problems += [
-        f"{key}: cannot be searched: no value of it is better; {HERE}.confirm_seeds tries others" for key in drawn
+        f"{key}: cannot be searched: no value of it is better; {SWEEPER}.confirm_seeds tries others" for key in drawn
     ]
     if options.sampler.name == "grid" and space.grid() is None:
-        problems.append(f"{HERE}.sampler = 'grid': interval(...) has no end of points; take range(...), or values")
+        problems.append(f"{SWEEPER}.sampler = 'grid': interval(...) has no end of points; take range(...), or values")
     if problems:
         raise ConfigError(problems)
     composer = Composer(config_name, hydra)
@@ -160,14 +161,14 @@ def _declared(hydra: Sequence[str], recipe: Sequence[str], config_name: str) -> 
         content: Any = OmegaConf.to_container(sweeper, resolve=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError([str(error).strip().splitlines()[0]]) from None
-    return dict(content)
+    return {key: value for key, value in content.items() if key != "_target_"}
 
 
 def _space(options: SearchOptions, asked: Said, problems: list[str]) -> Space:
     """The parameters of the command line, and those that the configuration declares for keys that it leaves open."""
     said: dict[str, str] = {}
     always = [parameter for parameter in asked.values() if not isinstance(parameter, str)]
-    declared = _parameters(f"{HERE}.params", options.params or {}, problems)
+    declared = _parameters(f"{SWEEPER}.params", options.params or {}, problems)
     for key, parameter in declared.items():
         if key in asked:
             continue
@@ -186,7 +187,7 @@ def _space(options: SearchOptions, asked: Said, problems: list[str]) -> Space:
     if not always:
         problems.append(
             "there is nothing to search: give values or ranges, as in 'optimizer.lr=tag(log,interval(1e-4,1))', or "
-            f"{HERE}.params"
+            f"{SWEEPER}.params"
         )
     for parameter in [*always, *(p for inner in when.values() for p in inner)]:
         said[parameter.name] = _format_parameter(parameter)
@@ -218,14 +219,14 @@ def _conditions(
 ) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
     for key, by_value in when.items():
         for value, inner in by_value.items():
-            yield key, value, f"{HERE}.when.{key}.{value}", inner
+            yield key, value, f"{SWEEPER}.when.{key}.{value}", inner
 
 
 def _unreachable(always: Mapping[str, Parameter], when: Mapping[tuple[str, str], Sequence[Parameter]]) -> Iterator[str]:
     """Conditions that no trial can meet, and parameters that a trial would have twice."""
     keys = {parameter.key for parameter in always.values()}
     for (key, value), inner in when.items():
-        where = f"{HERE}.when.{key}.{value}"
+        where = f"{SWEEPER}.when.{key}.{value}"
         parent = always.get(key)
         if not isinstance(parent, Choice):
             choices = [p.key for p in always.values() if isinstance(p, Choice)]

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from image_sweeps.cell.cell import Cell, SweepContext
-from image_sweeps.cell.result import Result
+from image_sweeps.cell.failure_policy import FailurePolicy
+from image_sweeps.cell.result import Result, load_status
 from image_sweeps.cell.saved_plan import SavedPlan, saved_cell
 from image_sweeps.cell.search_record import SearchRecord
 from image_sweeps.cell.status import CellStatus, format_counts
+from image_sweeps.config.options import SWEEPER
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.search.launcher import Launcher
-from image_sweeps.search.options import HERE
 from image_sweeps.search.plan import DEFAULT, SearchPlan
 from image_sweeps.search.space import Point
 from image_sweeps.search.study import CELL, EPOCHS, POSITION, REFUSED, SAME_AS, TrialStore, storage_at
@@ -68,7 +69,7 @@ def dry_run(plan: SearchPlan, num_slots: int) -> None:
     _refuse_another(plan, folder)
     record = SearchRecord.load(folder)
     show_search("not begun" if record is None else folder.name, plan)
-    num_over = sum(trial.state != "running" for trial in record.trials) if record else 0
+    num_over = sum(trial.state is not CellStatus.RUNNING for trial in record.trials) if record else 0
     num_trials = num_wanted(plan)
     left = [plan.default] * max(0, (num_trials or 0) - num_over)
     past = past_cells(config, {plan.default.fingerprint})
@@ -95,6 +96,7 @@ class Search:
     def __init__(self, plan: SearchPlan, planned: SavedPlan, sweep: Sweep) -> None:
         self.plan, self.planned, self.sweep, self.options = plan, planned, sweep, plan.options
         self.config, self.folder = plan.default.config, sweep.folder
+        self.policy = FailurePolicy.of(self.config)
         self.trial_store = TrialStore(self.folder, self.options.storage, self.options.directions)
         self.begun = time.monotonic()
         self.attempts: Counter[str] = Counter()
@@ -120,9 +122,9 @@ class Search:
                 if interrupt.requested:
                     raise KeyboardInterrupt
                 self._catch_up()
-                if self._given_up() or not any(map(self.result_of, self.handed_out)):
+                if self._ended_by_failure() or not any(map(self.result_of, self.handed_out)):
                     break
-            if not self._given_up():
+            if not self._ended_by_failure():
                 self._confirm(launcher, interrupt)
         finally:
             self.note()
@@ -143,7 +145,7 @@ class Search:
             if t.state.name == "FAIL" and REFUSED not in t.user_attrs
         }
         if trials:
-            statuses = [CellStatus.load(self.folder / str(t.user_attrs.get(CELL))) for t in trials]
+            statuses = [load_status(self.folder / str(t.user_attrs.get(CELL))) for t in trials]
             show_standings(format_counts(statuses, "trial"), 0)
         self.note()
 
@@ -220,7 +222,7 @@ class Search:
             if trial.state.is_finished() or (cell := trial.user_attrs.get(CELL)) is None:
                 continue
             result = self.result_of(cell)
-            if result and (result.over or (result.status == "failed" and self.attempts[cell] > self.config.retries)):
+            if result and (result.over or self._failed_for_good(result)):
                 self.trial_store.tell(trial, result, self.options.objectives)
 
     def _to_retry(self) -> "FrozenTrial | None":
@@ -229,13 +231,13 @@ class Search:
             cell = trial.user_attrs.get(CELL)
             if cell and not trial.state.is_finished() and SAME_AS not in trial.user_attrs:
                 result = self.result_of(cell)
-                if result is not None and result.status == "failed":
+                if result is not None and result.status is CellStatus.FAILED:
                     return trial
         return None
 
     def _is_asked_out(self) -> bool:
         """Whether no other trial is to be asked for."""
-        if self._given_up():
+        if self._ended_by_failure():
             return True
         if self.options.timeout_s is not None and time.monotonic() - self.begun >= self.options.timeout_s:
             return True
@@ -250,12 +252,13 @@ class Search:
         """Whether all that were asked for are over, and no other is to be."""
         return self._is_asked_out() and all(trial.state.is_finished() for trial in self.trial_store.trials())
 
-    def _given_up(self) -> bool:
+    def _ended_by_failure(self) -> bool:
         """Whether a cell has failed for good, and no other is to be started."""
-        if self.config.on_failure == "continue":
-            return False
-        ended = [result for cell in self.attempts if (result := self.result_of(cell))]
-        return any(r.status == "failed" and self.attempts[r.cell] > self.config.retries for r in ended)
+        ended = (result for cell in self.attempts if (result := self.result_of(cell)))
+        return self.policy.ends_sweep(ended, self.attempts)
+
+    def _failed_for_good(self, result: Result) -> bool:
+        return result.status is CellStatus.FAILED and not self.policy.may_retry(result, self.attempts[result.cell])
 
     def result_of(self, cell: str) -> Result | None:
         """The outcome of a cell, which is read once where it is for good."""
@@ -348,7 +351,7 @@ def _refuse_another(plan: SearchPlan, folder: Path) -> None:
         before = "; ".join(f"{key}: {said}" for key, said in earlier.space.items())
         problems.append(f"{told} another space: {before}")
     if earlier.objectives != list(plan.options.objectives):
-        problems.append(f"{told} other objectives: {HERE}.objectives=[{','.join(earlier.objectives)}]")
+        problems.append(f"{told} other objectives: {SWEEPER}.objectives=[{','.join(earlier.objectives)}]")
     if earlier.default != plan.default.id:
         problems.append(f"{told} another default configuration; its command was\n{SavedPlan.load(folder).command}")
     if problems:
@@ -368,5 +371,5 @@ def _reach(storage: str | None, folder: Path) -> None:
     except Exception as error:  # of SQLAlchemy, a driver that is not installed, the database
         reason = (str(error).strip().splitlines() or [""])[0]
         raise ConfigError(
-            [f"{HERE}.storage = {storage!r}: cannot be opened ({type(error).__name__}: {reason})"]
+            [f"{SWEEPER}.storage = {storage!r}: cannot be opened ({type(error).__name__}: {reason})"]
         ) from None

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from image_sweeps.cell.folders import SweepFile
 from image_sweeps.cell.result import Result
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.search.algorithms import sampler_for
 from image_sweeps.search.options import Goal, Pruner, Sampler, values_of
 from image_sweeps.search.optuna_internals import set_intermediate_value, set_user_attr
@@ -24,7 +26,6 @@ if TYPE_CHECKING:  # an extra
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-JOURNAL = "study.log"
 """In the sweep's folder, where the search is not in a database."""
 
 POSITION, CELL, EPOCHS, SAME_AS, REFUSED, ABANDONED = "position", "cell", "epochs", "same_as", "refused", "abandoned"
@@ -58,16 +59,16 @@ def storage_at(folder: Path, address: str | None) -> "BaseStorage":
 
     if address is not None:
         return RDBStorage(address)
-    lock = folder / f".{JOURNAL}.lock"
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL), lock_obj=_Lock(lock) if has_locks(lock) else None))
+    path, lock = folder / SweepFile.STUDY, folder / SweepFile.STUDY_LOCK
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=_Lock(lock) if has_locks(lock) else None))
 
 
 def mend(folder: Path) -> None:
     """Take away what a process that died, or a full disk, has left of a line: the journal could not be read on."""
-    path = folder / JOURNAL
+    path = folder / SweepFile.STUDY
     if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or not content:
         return
-    with locked(folder / f".{JOURNAL}.lock"), path.open("rb+") as file:
+    with locked(folder / SweepFile.STUDY_LOCK), path.open("rb+") as file:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
@@ -202,7 +203,7 @@ def tell(
         if result.finished:
             study.tell(number, values_of(result, objectives))
         else:
-            study.tell(number, state=TrialState.PRUNED if result.status == "pruned" else TrialState.FAIL)
+            study.tell(number, state=TrialState.PRUNED if result.status is CellStatus.PRUNED else TrialState.FAIL)
     except (RuntimeError, ValueError):
         if not study.get_trials(deepcopy=False)[number].state.is_finished():
             raise

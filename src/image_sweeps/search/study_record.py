@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from image_sweeps.cell.result import Result
-from image_sweeps.cell.search_record import SearchRecord, State, Trial, cost_of, pareto_front
+from image_sweeps.cell.search_record import SearchRecord, Trial, cost_of, pareto_front
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.search.options import Goal, SearchOptions
 from image_sweeps.search.plan import SearchPlan
 from image_sweeps.search.space import Space
@@ -17,7 +18,8 @@ if TYPE_CHECKING:  # an extra
     from optuna.trial import FrozenTrial
 
 
-STATES: dict[str, State] = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}
+STATES = {"COMPLETE": CellStatus.FINISHED, "PRUNED": CellStatus.PRUNED, "FAIL": CellStatus.FAILED}
+"""Of Optuna's trials, by their names."""
 
 ENOUGH = 10
 """Finished trials from which importances are told; of fewer, they are mostly chance."""
@@ -63,12 +65,12 @@ def _trial(trial: "FrozenTrial", plan: SearchPlan, result_of: Callable[[str], Re
     cell, same_as = trial.user_attrs.get(CELL), trial.user_attrs.get(SAME_AS)
     refused = trial.user_attrs.get(REFUSED)
     result = result_of(cell) if cell and not refused else None
-    state = STATES.get(trial.state.name, "running")
+    state = STATES.get(trial.state.name, CellStatus.RUNNING)
     return Trial(
         number=trial.number,
         cell=cell,
-        state="failed" if refused else state,
-        values=list(trial.values) if state == "finished" else None,
+        state=CellStatus.FAILED if refused else state,
+        values=list(trial.values) if state is CellStatus.FINISHED else None,
         best=_best(result, plan.options.objectives[0]),
         point=_typed(plan.space, trial),
         num_epochs=int(trial.user_attrs.get(EPOCHS, 0)),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import TypeAdapter
 
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.cell.result import Pruned
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.search.options import REPORTED, Goal, Pruner
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from image_sweeps.cell.result import Result
     from image_sweeps.fit.checkpoint import TrainingHistory
-
-TRIAL_FILE = "trial.json"
 
 
 class TrialPruner(Protocol):
@@ -80,12 +79,12 @@ class Assignment:
     num_epochs: int
 
     def save(self, folder: Path) -> None:
-        write_text(folder / TRIAL_FILE, json.dumps(asdict(self), indent=2))
+        write_text(folder / CellFile.TRIAL, json.dumps(asdict(self), indent=2))
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
         """That of the cell in `folder`; None where it is no trial."""
-        path = folder / TRIAL_FILE
+        path = folder / CellFile.TRIAL
         return cls(**json.loads(path.read_text())) if path.exists() else None
 
 

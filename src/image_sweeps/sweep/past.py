@@ -1,15 +1,12 @@
 """The cells that were finished before, as an estimate needs them."""
 
 from collections.abc import Collection
-
-from mlflow.entities import Run
+from itertools import islice
 
 from image_sweeps.config.schema import Config
-from image_sweeps.report.record import ReportError
-from image_sweeps.report.records import find_store
-from image_sweeps.report.runs import digest
 from image_sweeps.sweep.estimate import DATA, TimedCell
-from image_sweeps.tracking.store import Store
+from image_sweeps.tracking.runs import RecordedRun, find_runs
+from image_sweeps.tracking.store import Store, StoreError, find_store
 
 EPOCH_S = "time/epoch_s"
 
@@ -24,19 +21,19 @@ def past_cells(config: Config, fingerprints: Collection[str]) -> list[TimedCell]
         return []
     digests = ", ".join(f"'{fingerprint}'" for fingerprint in sorted(fingerprints))
     wanted = f"tags.kind = 'cell' and attributes.status = 'FINISHED' and dataset.digest IN ({digests})"
-    runs = store.client.search_runs([store.experiment_id], wanted, max_results=LATEST)
-    return [_past(run) for run in runs if EPOCH_S in run.data.metrics]
+    runs = islice(find_runs(store, wanted, page=LATEST), LATEST)
+    return [_timed(run) for run in runs if EPOCH_S in run.metrics]
 
 
 def existing_store(config: Config) -> Store | None:
     """The store that `config` names, if it is there."""
     try:
         return find_store(config.outputs_dir, config.tracking.uri, config.tracking.experiment)
-    except ReportError:
+    except StoreError:
         return None
 
 
-def _past(run: Run) -> TimedCell:
-    last = next(metric for metric in run.data.to_proto().metrics if metric.key == EPOCH_S)  # which has its time, too
-    after_ms = max(0, run.info.end_time - last.timestamp)
-    return TimedCell({**run.data.params, DATA: digest(run)}, last.value, after_ms / 1000)
+def _timed(run: RecordedRun) -> TimedCell:
+    assert run.end_ms is not None
+    after_ms = max(0, run.end_ms - run.recorded_ms[EPOCH_S])
+    return TimedCell({**run.params, DATA: run.digest}, run.metrics[EPOCH_S], after_ms / 1000)

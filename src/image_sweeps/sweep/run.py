@@ -3,7 +3,7 @@
 import shlex
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,9 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from image_sweeps.cell import saved_plan
 from image_sweeps.cell.cell import Cell, SweepContext
 from image_sweeps.cell.claim import Claim, SupersededError
-from image_sweeps.cell.result import Result, Status
+from image_sweeps.cell.failure_policy import FailurePolicy
+from image_sweeps.cell.folders import CellFile, SweepFile
+from image_sweeps.cell.result import Result, load_status
 from image_sweeps.cell.saved_plan import SavedPlan
 from image_sweeps.cell.status import CellStatus, format_counts
 from image_sweeps.config.composition import unique_id
@@ -51,17 +53,17 @@ def dry_run(plan: Plan, num_slots: int) -> None:
     """
     config = plan.cells[0].config
     folder, _ = plan_to_save(plan, config)
-    statuses = {cell.id: CellStatus.load(folder / cell.id) for cell in plan.cells}
-    states = {cell: str(status) for cell, status in statuses.items()}
+    statuses = {cell.id: load_status(folder / cell.id) for cell in plan.cells}
+    steps = {cell: status.next_step for cell, status in statuses.items()}
+    elsewhere: Collection[str] = ()
     if config.reuse and (store := existing_store(config)):
         missing = [cell for cell, status in statuses.items() if status is not CellStatus.FINISHED]
-        states |= dict.fromkeys(runs.finished(store, missing), "finished in another sweep")
-    waiting = [
-        cell for cell in plan.cells if states[cell.id] in (CellStatus.NEW, CellStatus.INTERRUPTED, CellStatus.FAILED)
-    ]
-    num_done = {cell.id: checkpoint.num_done(folder / cell.id) for cell in waiting}
+        elsewhere = runs.finished(store, missing).keys()
+        steps |= dict.fromkeys(elsewhere, "finished in another sweep")
+    waiting = [cell for cell in plan.cells if not statuses[cell.id].over and cell.id not in elsewhere]
+    num_done = {cell.id: checkpoint.num_done(folder / cell.id / CellFile.LAST) for cell in waiting}
     past = past_cells(config, {cell.fingerprint for cell in plan.cells})
-    show_dry_run(plan, states, estimate(waiting, past, num_slots, num_done))
+    show_dry_run(plan, steps, estimate(waiting, past, num_slots, num_done))
 
 
 def run_sweep(plan: Plan, launch: Launch) -> int:
@@ -107,18 +109,18 @@ def run_and_report(
         planned.save(folder)
         sweep = Sweep(list(cells), folder, runs.begin(claim, planned, config.tracking), store)
         sweep.deliver()
-        status = "FAILED"
+        status = CellStatus.FAILED
         try:
             try:
                 work(sweep, interrupt)
-                status = "FINISHED" if sweep.all_over else "FAILED"
+                status = CellStatus.FINISHED if sweep.all_over else CellStatus.FAILED
             except KeyboardInterrupt:
-                status = "KILLED"
+                status = CellStatus.INTERRUPTED
             except SupersededError:
                 raise
             except Exception as error:  # the launcher gave up, as joblib's does when a worker dies
                 show_error(_explain(error, folder))
-            sweep.close(interrupted=status == "KILLED")
+            sweep.close(interrupted=status is CellStatus.INTERRUPTED)
             written = _summed_up(sweep)
         finally:
             with suppress(DiskError):  # which has been told; the run ends when the sweep is resumed
@@ -130,7 +132,9 @@ def run_and_report(
         show_answer(written.summary.answer, written.page)
     if not show_kept(folder, config):
         show_runs(config, planned.sweep)
-    return interrupt.exit_code if status == "KILLED" else 0 if status == "FINISHED" else SOME_FAILED
+    if status is CellStatus.INTERRUPTED:
+        return interrupt.exit_code
+    return 0 if status is CellStatus.FINISHED else SOME_FAILED
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ class Sweep:
 
     @property
     def num_failed(self) -> int:
-        return sum(result.status == "failed" for result in self.results)
+        return sum(result.status is CellStatus.FAILED for result in self.results)
 
     @property
     def num_missing(self) -> int:
@@ -170,13 +174,13 @@ class Sweep:
 
     def load_status(self, *, reuse: bool) -> None:
         """Look what is there of the cells, and say so; with `reuse` also in all other sweeps."""
-        statuses = [CellStatus.load(self.folder / cell.id) for cell in self.cells]
+        statuses = [load_status(self.folder / cell.id) for cell in self.cells]
         missing = [c.id for c, s in zip(self.cells, statuses, strict=True) if s is not CellStatus.FINISHED]
         taken = runs.finished(self.store, missing) if self.store and reuse and missing else {}
         for cell in self.cells:
             if run := taken.get(cell.id):
                 runs.result_of(run, cell.name).save(self.folder / cell.id)
-        show_standings(format_counts(CellStatus.load(self.folder / cell.id) for cell in self.cells), len(taken))
+        show_standings(format_counts(load_status(self.folder / cell.id) for cell in self.cells), len(taken))
 
     def run(self, launch: Launch, interrupt: Interrupt) -> None:
         """Launch what has not finished, and what failed again, as often as `retries` says.
@@ -184,26 +188,24 @@ class Sweep:
         Raises:
             KeyboardInterrupt: where the user, or the machine, asked to stop.
         """
-        config = self.cells[0].config
+        policy = FailurePolicy.of(self.cells[0].config)
         attempts: Counter[str] = Counter()
-        while waiting := self._waiting(attempts):
+        while waiting := self._waiting(policy, attempts):
             if interrupt.requested:
                 raise KeyboardInterrupt
             launch(self.jobs(waiting))
             ended = [cell.id for cell in waiting if Result.load(self.folder / cell.id) is not None]
             attempts.update(ended)
-            given_up = any(not r.over and attempts[r.cell] > config.retries for r in self.results)
-            if not ended or (given_up and config.on_failure == "stop"):
+            if not ended or policy.ends_sweep(self.results, attempts):
                 return
 
-    def _waiting(self, attempts: Counter[str]) -> list[Cell]:
+    def _waiting(self, policy: FailurePolicy, attempts: Counter[str]) -> list[Cell]:
         """The cells without an outcome, and those that failed and have an attempt left."""
         outcomes = {result.cell: result for result in self.results}
         return [
             cell
             for cell in self.cells
-            if (outcome := outcomes.get(cell.id)) is None
-            or (not outcome.over and attempts[cell.id] <= cell.config.retries)
+            if (outcome := outcomes.get(cell.id)) is None or policy.may_retry(outcome, attempts[cell.id])
         ]
 
     def jobs(self, waiting: Sequence[Cell]) -> list[list[str]]:
@@ -219,15 +221,16 @@ class Sweep:
 
     def close(self, *, interrupted: bool) -> None:
         """End the runs of cells whose processes are gone without a word, so that none stays RUNNING."""
-        reason = "interrupted at once" if interrupted else "its process ended without leaving a result"
+        status, reason = CellStatus.FAILED, "its process ended without leaving a result"
+        if interrupted:
+            status, reason = CellStatus.INTERRUPTED, "interrupted at once"
         for cell in self.cells:
             journal = Journal(self.folder / cell.id)
             if not journal.open:
                 continue
             with suppress(DiskError):
-                journal.end("KILLED" if interrupted else "FAILED", reason)
+                journal.end(status, reason)
             if Result.load(self.folder / cell.id) is None:
-                status: Status = "interrupted" if interrupted else "failed"
                 Result(cell.id, cell.name, status, reason, journal.progress.run_id).save(self.folder / cell.id)
 
     def deliver(self) -> bool:
@@ -303,7 +306,7 @@ def exclusive(folder: Path) -> Iterator[Claim]:
     """Nobody else runs the sweep of `folder` as long as the block; or, where it has no locks, as the claim holds."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(folder / ".lock", timeout_s=0))
+            stack.enter_context(locked(folder / SweepFile.LOCK, timeout_s=0))
         except Timeout:
             raise ConfigError([f"resume = {folder.name!r}: another process is running this sweep"]) from None
         yield Claim.acquire(folder)

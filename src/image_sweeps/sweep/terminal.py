@@ -8,6 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.system.console import CONSOLE, show_row
 
 if TYPE_CHECKING:  # keeps torch away from --help
@@ -62,15 +63,15 @@ def show_choices(cells: "Sequence[Cell]", without: Container[str] = ()) -> None:
     show_row("training", "  ".join(f"{key}={short(value)}" for key, value in common.items() if value is not None))
 
 
-def show_dry_run(plan: "Plan", states: Mapping[str, str], estimate: "Estimate") -> None:
+def show_dry_run(plan: "Plan", steps: Mapping[str, str], estimate: "Estimate") -> None:
     """What a sweep would do, and how long that may take.
 
     Args:
         plan: the sweep's.
-        states: what would become of each cell, by its id.
+        steps: what would become of each cell, by its id.
         estimate: of the cells that would be run.
     """
-    counts = Counter(states[cell.id] for cell in plan.cells)
+    counts = Counter(steps[cell.id] for cell in plan.cells)
     kinds = ", ".join(f"{count:,} {state}" for state, count in counts.items())
     CONSOLE.print(f"[bold]dry run[/]  {len(plan.cells):,} cell{'s'[: len(plan.cells) != 1]}: {escape(kinds)}")
     for key, texts in plan.factors.items():
@@ -82,7 +83,7 @@ def show_dry_run(plan: "Plan", states: Mapping[str, str], estimate: "Estimate") 
     show_choices(plan.cells)
     table = Table("cell", "id", "", box=box.SIMPLE_HEAD, pad_edge=False)
     for cell in plan.cells[:MAX_LISTED]:
-        table.add_row(escape(cell.name), cell.id, escape(states[cell.id]))
+        table.add_row(escape(cell.name), cell.id, escape(steps[cell.id]))
     CONSOLE.print(table)
     if more := len(plan.cells[MAX_LISTED:]):
         CONSOLE.print(f"... and {more:,} more")
@@ -112,8 +113,8 @@ def show_results(results: Sequence["Result"]) -> None:
     shown = results if len(results) <= MAX_ROWS else _best(results)
     for result in shown:
         if not result.finished:
-            colour = "yellow" if result.status == "pruned" else "red"
-            epoch = str(result.num_epochs) if result.status == "pruned" else ""
+            colour = "yellow" if result.status is CellStatus.PRUNED else "red"
+            epoch = str(result.num_epochs) if result.status is CellStatus.PRUNED else ""
             table.add_row(escape(result.name), f"[{colour}]{result.status}[/]", "", epoch)
             continue
         low, high = result.test_accuracy_low, result.test_accuracy_high

@@ -30,6 +30,7 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.system.files import DiskError, locked
 from image_sweeps.tracking.journal import LOCK, REASON, Entry, Journal, journals
 from image_sweeps.tracking.store import MAX_PARAM_LENGTH, Store, explain_error, first_line
@@ -155,7 +156,7 @@ class Delivery:
         return parent
 
     def _go_on(self, entry: Entry) -> None:
-        self.client.update_run(self.run_id, "RUNNING", entry["name"])
+        self.client.update_run(self.run_id, CellStatus.RUNNING.run_status, entry["name"])
         if REASON in self.client.get_run(self.run_id).data.tags:
             self.client.delete_tag(self.run_id, REASON)
 

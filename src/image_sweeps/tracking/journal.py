@@ -15,14 +15,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from image_sweeps.cell.folders import CellFile
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.schema import Tracking
 from image_sweeps.system.files import disk_errors, make_folder, sync_folder, write_text
 
-FOLDER = "records"
 ENTRIES, DELIVERED, REFUSED, LOCK = "journal.jsonl", "delivered.json", "refused.jsonl", ".lock"
 
 REASON = "reason"
 """The tag that says why a run did not finish."""
+
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as the description of a run, in Markdown."""
 
 PRUNED = "pruned"
 """The tag of a run that a search gave up: after how many epochs."""
@@ -60,7 +64,7 @@ class Journal:
 
     def __init__(self, home: Path, check: Callable[[], object] = lambda: None) -> None:
         self.home, self.check = home, check
-        self.folder = home / FOLDER
+        self.folder = home / CellFile.RECORDS
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -109,9 +113,9 @@ class Journal:
         yield folder
         self._append(do, folder=folder.name)
 
-    def end(self, status: str, reason: str | None = None) -> None:
-        """The run is over: FINISHED, FAILED or KILLED."""
-        self._append("end", status=status, reason=reason)
+    def end(self, status: CellStatus, reason: str | None = None) -> None:
+        """The run is over."""
+        self._append("end", status=status.run_status, reason=reason)
 
     def _append(self, do: str, **fields: object) -> None:
         """One more entry. It is there for good when this returns, or not at all.
@@ -225,7 +229,7 @@ def journals(folder: Path) -> Iterator[Journal]:
 
 def by_run(sweeps: Path) -> dict[str, Journal]:
     """The journals of all cells in the folders of sweeps, by the ids of their runs, as far as these have arrived."""
-    found = (Journal(records.parent) for records in sweeps.glob(f"*/*/{FOLDER}"))
+    found = (Journal(records.parent) for records in sweeps.glob(f"*/*/{CellFile.RECORDS}"))
     return {run_id: journal for journal in found if (run_id := journal.progress.run_id)}
 
 

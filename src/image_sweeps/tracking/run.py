@@ -19,6 +19,7 @@ from image_sweeps.cell.claim import Claim
 from image_sweeps.cell.commands import of_cell
 from image_sweeps.cell.environment import environment
 from image_sweeps.cell.result import Pruned
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.schema import flattened
 from image_sweeps.dataset import Dataset, Images, Splits
 from image_sweeps.fit.epoch import PENALTY, Epoch
@@ -154,9 +155,8 @@ class Run:
             model: on the CPU, in eval mode, a copy: exporting changes it.
             example: float32 in [0, 1], N x C x H x W, with N of 2 or more: 1 would freeze the batch size.
         """
-        requirements = [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"]
         with self.journal.files("model") as folder:
-            mlflow.pytorch.save_model(model, folder / MODEL, input_example=example, pip_requirements=requirements)
+            save_model(model, example, folder / MODEL)
         self._wake()
 
     @contextmanager
@@ -168,6 +168,12 @@ class Run:
     def _wake(self) -> None:
         if self.delivery_thread:
             self.delivery_thread.wake()
+
+
+def save_model(model: nn.Module, example: NDArray[np.float32], folder: Path) -> None:
+    """Write the network as an MLflow model to `folder`; as in `Run.log_model`."""
+    requirements = [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"]
+    mlflow.pytorch.save_model(model, folder, input_example=example, pip_requirements=requirements)
 
 
 @contextmanager
@@ -187,16 +193,16 @@ def open_run(cell: Cell, claim: Claim, tell: Callable[[str], object]) -> Iterato
     delivery_thread = None if tracking.offline else DeliveryThread(journal, lambda: open_store(cell.config), tell)
     run = Run(cell, journal, delivery_thread)
     run._wake()
-    status, reason = "FAILED", None
+    status, reason = CellStatus.FAILED, None
     try:
         yield run
-        status = "FINISHED"
+        status = CellStatus.FINISHED
     except BaseException as error:
-        if isinstance(error, Interrupted | Pruned | KeyboardInterrupt):
-            status = "KILLED"
         reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, Interrupted | KeyboardInterrupt):
+            status = CellStatus.INTERRUPTED
         if isinstance(error, Pruned):
-            reason = str(error)
+            status, reason = CellStatus.PRUNED, str(error)
             journal.tags({PRUNED: str(len(error.epochs))})
         raise
     finally:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from image_sweeps.config.invocation import program
-from image_sweeps.config.problems import ConfigError
+from image_sweeps.config.problems import ConfigError, near
 from image_sweeps.config.schema import Config
 from image_sweeps.system.file_system import network_file_system
 from image_sweeps.system.files import locked
@@ -70,6 +70,33 @@ class Store:
 def open_store(config: Config) -> Store:
     """The store that `config` names, as `store_at` opens it."""
     return store_at(config.outputs_dir, config.tracking.uri, config.tracking.experiment)
+
+
+def find_store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
+    """The store where runs were recorded; unlike `open_store`, this creates nothing.
+
+    Args:
+        outputs_dir: of the runs.
+        uri: a server's address, or None for the file under `outputs_dir`.
+        experiment: that the runs are filed under.
+
+    Raises:
+        StoreError: where there is no store, or no such experiment in it.
+    """
+    if uri is None:
+        database = outputs_dir.resolve() / "mlflow.db"
+        if not database.exists():
+            raise StoreError(f"outputs_dir = {outputs_dir}: nothing was recorded there ({database} is missing)")
+        uri = f"sqlite:///{database}"
+    client = MlflowClient(uri)
+    try:
+        ids = {found.name: str(found.experiment_id) for found in client.search_experiments()}
+    except MlflowException as error:
+        raise StoreError(f"tracking.uri = {uri}: {explain_error(error, uri)}") from None
+    if experiment not in ids:
+        known = f"{near(experiment, list(ids))} It has {', '.join(ids)}"
+        raise StoreError(f"experiment = {experiment!r}: the store has none of this name.{known}")
+    return Store(uri, ids[experiment], None)
 
 
 def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:

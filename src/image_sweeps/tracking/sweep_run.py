@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-from mlflow.entities import Run
-
 from image_sweeps.cell.claim import Claim
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.saved_plan import SavedPlan
 from image_sweeps.cell.search_record import CONFIGURATION
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.schema import Tracking
 from image_sweeps.tracking.journal import Journal
 from image_sweeps.tracking.origin import origin
-from image_sweeps.tracking.runs import find_runs
+from image_sweeps.tracking.runs import RecordedRun, find_runs
 from image_sweeps.tracking.store import Store
 
 
@@ -29,29 +28,29 @@ def begin(claim: Claim, plan: SavedPlan, tracking: Tracking) -> Journal:
     return journal
 
 
-def finished(store: Store, cells: Sequence[str]) -> dict[str, Run]:
+def finished(store: Store, cells: Sequence[str]) -> dict[str, RecordedRun]:
     """The latest finished run of each of these cells, in any sweep or none."""
-    wanted, found = set(cells), dict[str, Run]()
+    wanted, found = set(cells), dict[str, RecordedRun]()
     for run in find_runs(store, "tags.kind = 'cell' and attributes.status = 'FINISHED'"):
-        if (cell := run.data.tags["cell"]) in wanted:
+        if (cell := run.tags["cell"]) in wanted:
             found.setdefault(cell, run)
     return found
 
 
-def result_of(run: Run, name: str) -> Result:
+def result_of(run: RecordedRun, name: str) -> Result:
     """The outcome of a cell that was finished elsewhere, under its name here."""
-    metrics = run.data.metrics
+    metrics = run.metrics
     return Result(
-        cell=run.data.tags["cell"],
+        cell=run.tags["cell"],
         name=name,
-        status="finished",
-        run_id=run.info.run_id,
+        status=CellStatus.FINISHED,
+        run_id=run.id,
         best_epoch=int(metrics["best/epoch"]),
         val_loss=metrics["best/val_loss"],
         val_accuracy=metrics["best/val_accuracy"],
         test_accuracy=metrics["test/accuracy"],
         test_accuracy_low=metrics["test/accuracy_low"],
         test_accuracy_high=metrics["test/accuracy_high"],
-        num_parameters=int(run.data.params["num_parameters"]),
-        seconds=(run.info.end_time - run.info.start_time) / 1000,
+        num_parameters=int(run.params["num_parameters"]),
+        seconds=((run.end_ms or run.start_ms) - run.start_ms) / 1000,
     )

@@ -13,11 +13,12 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from image_sweeps.cell.saved_plan import PACKAGES
+from image_sweeps.config.options import LAUNCHER
 from image_sweeps.config.problems import MAX_LISTED, ConfigError, listed
 from image_sweeps.launch.ray import sent
 from image_sweeps.launch.ray.internals import address_of
 from image_sweeps.launch.ray.messages import Connected, Setup
-from image_sweeps.launch.ray.options import KEY, Init
+from image_sweeps.launch.ray.options import Init
 from image_sweeps.system.home import PACKAGE
 
 ray.cloudpickle.register_pickle_by_value(sent)
@@ -65,7 +66,8 @@ def _init(init: Init) -> None:
     except (Exception, SystemExit) as error:
         told = "no cluster of Ray's answers there" if isinstance(error, SystemExit) else _first_lines(str(error))
         cause = str(error.__cause__ or "").strip().splitlines()[-1:]  # with a traceback before it
-        raise ConfigError([f"{KEY}.ray.init, with address = {init.address!r}: {'. '.join([told, *cause])}"]) from None
+        why = ". ".join([told, *cause])
+        raise ConfigError([f"{LAUNCHER}.ray.init, with address = {init.address!r}: {why}"]) from None
 
 
 def _reach(init: Init) -> None:
@@ -74,7 +76,7 @@ def _reach(init: Init) -> None:
     Raises:
         ConfigError: where there is nothing.
     """
-    key = f"{KEY}.ray.init.address = {init.address!r}"
+    key = f"{LAUNCHER}.ray.init.address = {init.address!r}"
     next_step = "`ray start --head` starts a cluster, and says what its address is; local starts one for the sweep"
     try:
         address = address_of(init.address)
@@ -110,7 +112,7 @@ def _task(setup: Setup, num_gpus: float) -> Task:
             name="cell",
         )(sent.call)
     except (ValueError, TypeError) as error:
-        raise ConfigError([f"{KEY}.ray.remote: {_first_lines(str(error))}"]) from None
+        raise ConfigError([f"{LAUNCHER}.ray.remote: {_first_lines(str(error))}"]) from None
     gives_gpu = num_gpus > 0
     fixed = (str(PACKAGE.parent), str(Path.cwd()), "attempt")
     return lambda folder: remote.remote(*fixed, folder, asked.num_threads, gives_gpu, setup.work)
@@ -134,9 +136,9 @@ def _no_room(nodes: Sequence[Mapping[str, Any]], asked: Mapping[str, float]) -> 
     )
     more = f"; and {len(nodes) - MAX_LISTED} more" if len(nodes) > MAX_LISTED else ""
     return (
-        f"{KEY}.ray.remote: a cell asks for {wish}, and no node of the cluster has so much ({have}{more}); ask for "
-        f"less with {KEY}.ray.remote.num_cpus=..., num_gpus=..., or, where the cluster adds nodes by itself, wait for "
-        f"them with {KEY}.autoscaling=true"
+        f"{LAUNCHER}.ray.remote: a cell asks for {wish}, and no node of the cluster has so much ({have}{more}); ask "
+        f"for less with {LAUNCHER}.ray.remote.num_cpus=..., num_gpus=..., or, where the cluster adds nodes by itself, "
+        f"wait for them with {LAUNCHER}.autoscaling=true"
     )
 
 

@@ -18,9 +18,9 @@ from multiprocessing.connection import Connection as Channel
 from pathlib import Path
 from typing import Any
 
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.launch.ray.messages import Command, Ended, Event, Kill, Noted, Refused, Setup, Start, Stop
-from image_sweeps.launch.ray.node import WHERE_FILE
 from image_sweeps.system.console import redirect_output
 
 QUIET = {
@@ -77,7 +77,7 @@ class Driver:
                     self._conclude(cell, future)
 
     def _submit(self, cell: RayTask) -> None:
-        (cell.folder / WHERE_FILE).unlink(missing_ok=True)
+        (cell.folder / CellFile.WHERE).unlink(missing_ok=True)
         try:
             cell.ref = self.task(str(cell.folder))
         except (ValueError, TypeError) as error:  # what Ray minds only now
@@ -98,7 +98,7 @@ class Driver:
         """The task is over: so is the cell, or it is put back."""
         reason = self._why_put_back(cell, future)
         if reason is None or cell.stopping:
-            (cell.folder / WHERE_FILE).unlink(missing_ok=True)
+            (cell.folder / CellFile.WHERE).unlink(missing_ok=True)
             self.tell(Ended(cell.folder, self._why_over(future)))
             return
         self.tell(Noted(f"{reason}: what ran there goes on elsewhere, from its last epoch"))
@@ -108,7 +108,7 @@ class Driver:
         """What befell it that it is not to blame for."""
         from ray.exceptions import NodeDiedError, TaskCancelledError, WorkerCrashedError
 
-        where = _read(cell.folder / WHERE_FILE) or "a node"
+        where = _read(cell.folder / CellFile.WHERE) or "a node"
         match future.exception():
             case None:
                 return f"a cell was interrupted on {where}" if future.result() else None

@@ -10,13 +10,14 @@ from multiprocessing.connection import Connection as Channel
 from pathlib import Path
 from typing import Self
 
+from image_sweeps.cell.folders import CellFile
+from image_sweeps.config.options import LAUNCHER
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.config.schema import Config
 from image_sweeps.launch.finalize import last_lines
 from image_sweeps.launch.ray.driver import drive
 from image_sweeps.launch.ray.messages import Command, Connected, Ended, Event, Kill, Noted, Refused, Setup, Start, Stop
-from image_sweeps.launch.ray.node import WHERE_FILE
-from image_sweeps.launch.ray.options import KEY, RayOptions
+from image_sweeps.launch.ray.options import RayOptions
 from image_sweeps.launch.remote import Over, Running, State, Waiting
 from image_sweeps.launch.worker import Work, train_cell
 
@@ -77,7 +78,7 @@ class Connection:
         except EOFError:
             problem = self.how_it_ended()
         self.process.kill()
-        raise ConfigError([f"{KEY}.ray.init, with address = {self.setup.options.ray.init.address!r}: {problem}"])
+        raise ConfigError([f"{LAUNCHER}.ray.init, with address = {self.setup.options.ray.init.address!r}: {problem}"])
 
     def send(self, command: Command) -> None:
         """Tell it something; where it has gone, that will be heard."""
@@ -149,7 +150,7 @@ class Ray:
         if reason is not None:
             return Over(reason)
         try:
-            return Running((folder / WHERE_FILE).read_text())
+            return Running((folder / CellFile.WHERE).read_text())
         except OSError:
             return Waiting()
 

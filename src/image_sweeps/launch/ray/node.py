@@ -7,16 +7,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from image_sweeps.cell.folders import CellFile
 from image_sweeps.cell.listener import CellListener
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.launch import fork_server
 from image_sweeps.system.files import write_text
 from image_sweeps.system.interrupt import Interrupt
 
 if TYPE_CHECKING:
     from image_sweeps.cell.cell import Cell
-
-WHERE_FILE = "where.txt"
-"""In the cell's folder, as long as it runs: on which node, and on which of its GPUs."""
 
 
 def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
@@ -45,11 +44,11 @@ def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
 
         folder = Path(path)
         left = Result.load(folder)
-        if left is not None and left.status != "interrupted":
+        if left is not None and left.status is not CellStatus.INTERRUPTED:
             return False  # the node was lost after that
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES") if gives_gpu else ""
         where = f"{socket.gethostname()} gpu {gpus}" if gpus else socket.gethostname()
-        write_text(folder / WHERE_FILE, where)
+        write_text(folder / CellFile.WHERE, where)
         pool = Pool([Slot(where, num_threads, gpus)], HydraJob.load, OutputFile(folder), resolve_name(work))
         try:
             pool.run([folder])
@@ -72,7 +71,5 @@ class OutputFile(CellListener):
         self.on_notice(text)
 
     def on_notice(self, text: str) -> None:
-        from image_sweeps.launch.worker import OUTPUT_FILE
-
-        with (self.folder / OUTPUT_FILE).open("a", encoding="utf-8") as file:
+        with (self.folder / CellFile.OUTPUT).open("a", encoding="utf-8") as file:
             file.write(f"{text}\n")

@@ -1,14 +1,11 @@
 """What `conf/hydra/launcher/ray.yaml` says, checked. Ray checks the values itself where it knows them better."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from image_sweeps.config.problems import ConfigError, describe_problem
+from image_sweeps.config.options import LAUNCHER, Options
 from image_sweeps.config.schema import STRICT
-
-KEY = "hydra.launcher"
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -82,41 +79,28 @@ class Both(BaseModel):
     remote: TaskResources
 
 
-class RayOptions(BaseModel):
+class RayOptions(Options):
     """The options; what each means stands beside it in the file."""
 
-    model_config = STRICT
+    where = LAUNCHER
     ray: Both
     autoscaling: bool
 
-    @classmethod
-    def checked(cls, raw: Mapping[str, Any]) -> Self:
-        """The options in `raw`.
-
-        Raises:
-            ConfigError: with every problem found.
-        """
-        try:
-            options = cls.model_validate(dict(raw))
-        except ValidationError as error:
-            raise ConfigError([f"{KEY}.{describe_problem(problem, cls)}" for problem in error.errors()]) from None
-        if problems := list(options._problems()):
-            raise ConfigError(problems)
-        return options
-
-    def _problems(self) -> list[str]:
+    def problems(self) -> list[str]:
+        """What Ray would not do, or what would not do what it seems to."""
         init, asked = self.ray.init, self.ray.remote
         amounts = {"num_cpus": asked.num_cpus, "num_gpus": asked.num_gpus, **(asked.resources or {})}
         problems = [
-            f"{KEY}.ray.remote.{'' if name.startswith('num_') else 'resources.'}{name} = {amount:g}: must be a whole "
-            "number, or less than 1 for a share of one"
+            f"{LAUNCHER}.ray.remote.{'' if name.startswith('num_') else 'resources.'}{name} = {amount:g}: must be a "
+            "whole number, or less than 1 for a share of one"
             for name, amount in amounts.items()
             if amount and amount > 1 and not amount.is_integer()
         ]
         if init.address.startswith(CLIENT):
             problems.append(
-                f"{KEY}.ray.init.address = {init.address!r}: a sweep reads what its cells write, and so has to run on "
-                "a node of the cluster; start it there, or by `ray job submit`, with the address as host:port or auto"
+                f"{LAUNCHER}.ray.init.address = {init.address!r}: a sweep reads what its cells write, and so has to "
+                "run on a node of the cluster; start it there, or by `ray job submit`, with the address as host:port "
+                "or auto"
             )
         if (
             asked.num_cpus == 0
@@ -125,7 +109,7 @@ class RayOptions(BaseModel):
             and not any((asked.resources or {}).values())
         ):
             problems.append(
-                f"{KEY}.ray.remote.num_cpus = 0: nothing would limit how many cells a node runs at a time; give it "
-                "CPUs, or memory or resources of its own"
+                f"{LAUNCHER}.ray.remote.num_cpus = 0: nothing would limit how many cells a node runs at a time; give "
+                "it CPUs, or memory or resources of its own"
             )
         return problems

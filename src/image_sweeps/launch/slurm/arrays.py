@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from image_sweeps.cell.folders import SweepFile
 from image_sweeps.system.files import write_text
-
-FOLDER = "slurm"
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,14 @@ class Array:
     @property
     def output(self) -> str:
         """Where what SLURM says of a task goes, as a pattern for `sbatch`. The cell's own output is in its folder."""
-        return str(self.sweep / FOLDER / f"{self.number}_%a.log")
+        return str(self.sweep / SweepFile.SLURM / f"{self.number}_%a.log")
 
     def log(self, index: int) -> Path:
         """The same of one task."""
         return Path(self.output.replace("%a", str(index)))
 
     def save(self) -> None:
-        write_text(self.sweep / FOLDER / f"{self.number}.json", json.dumps(self.cells))
+        write_text(self.sweep / SweepFile.SLURM / f"{self.number}.json", json.dumps(self.cells))
 
     @classmethod
     def of(cls, sweep: Path, cells: Sequence[str]) -> Self:
@@ -54,5 +53,5 @@ class Array:
 
 def arrays(sweep: Path) -> list[Array]:
     """Those of a sweep, in their order."""
-    paths = sorted((sweep / FOLDER).glob("*.json"), key=lambda path: int(path.stem))
+    paths = sorted((sweep / SweepFile.SLURM).glob("*.json"), key=lambda path: int(path.stem))
     return [Array(sweep, int(path.stem), tuple(json.loads(path.read_text()))) for path in paths]

@@ -1,12 +1,12 @@
 """What `conf/hydra/launcher/slurm.yaml` says, checked, and as `sbatch` wants to hear it."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from image_sweeps.config.problems import ConfigError, describe_problem
-from image_sweeps.config.schema import STRICT
+from image_sweeps.config.options import LAUNCHER, Options
+from image_sweeps.config.problems import describe_problem
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -15,10 +15,10 @@ Gpus = Annotated[str, Field(pattern=r"^[\w.-]+:[1-9][0-9]*$", description="a num
 MIB_PER_GIB = 1024
 
 
-class SlurmOptions(BaseModel):
+class SlurmOptions(Options):
     """The options; what each means stands beside it in the file."""
 
-    model_config = STRICT
+    where = LAUNCHER
     partition: Name | None
     account: Name | None
     qos: Name | None
@@ -37,24 +37,22 @@ class SlurmOptions(BaseModel):
     latency_s: NonNegativeFloat | NonNegativeInt
 
     @classmethod
-    def checked(cls, raw: Mapping[str, Any]) -> Self:
-        """The options in `raw`.
-
-        Raises:
-            ConfigError: with every problem found.
-        """
-        try:
-            options = cls.model_validate(dict(raw))
-        except ValidationError as error:
-            raise ConfigError([_describe_problem(problem) for problem in error.errors()]) from None
-        if options.timeout_min is not None and options.requeue and options.signal_delay_s >= options.timeout_min * 60:
-            raise ConfigError(
-                [
-                    f"hydra.launcher.signal_delay_s = {options.signal_delay_s}: must be less than the time limit, "
-                    f"hydra.launcher.timeout_min = {options.timeout_min}, which is {options.timeout_min * 60} s"
-                ]
+    def describe(cls, problem: Any) -> str:
+        """Of an option with two types, what it is to be rather than which of the two it is not."""
+        if problem["loc"][0] == "gpus_per_node":
+            return (
+                f"gpus_per_node = {problem['input']!r}: must be a number greater than 0, or kind:number as in a100:2; "
+                "null for none"
             )
-        return options
+        return describe_problem({**problem, "loc": problem["loc"][:1]}, cls)
+
+    def problems(self) -> Iterator[str]:
+        """Whether the signal comes before the time limit."""
+        if self.timeout_min is not None and self.requeue and self.signal_delay_s >= self.timeout_min * 60:
+            yield (
+                f"{LAUNCHER}.signal_delay_s = {self.signal_delay_s}: must be less than the time limit, "
+                f"{LAUNCHER}.timeout_min = {self.timeout_min}, which is {self.timeout_min * 60} s"
+            )
 
     @property
     def flags(self) -> list[str]:
@@ -78,13 +76,3 @@ class SlurmOptions(BaseModel):
         }
         flags = [f"--{name}={value}" for name, value in asked.items() if value is not None]
         return [*flags, "--nodes=1", "--ntasks=1", "--requeue" if self.requeue else "--no-requeue"]
-
-
-def _describe_problem(problem: Any) -> str:
-    """One pydantic error. Of an option with two types, what it is to be rather than which of the two it is not."""
-    if problem["loc"][0] == "gpus_per_node":
-        return (
-            f"hydra.launcher.gpus_per_node = {problem['input']!r}: must be a number greater than 0, or kind:number as "
-            "in a100:2; null for none"
-        )
-    return f"hydra.launcher.{describe_problem({**problem, 'loc': problem['loc'][:1]}, SlurmOptions)}"

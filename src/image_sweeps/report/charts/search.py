@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from image_sweeps.cell.search_record import Trial
+from image_sweeps.cell.status import CellStatus
 from image_sweeps.report.charts.frame import (
     INK,
     LINE,
@@ -35,14 +36,14 @@ def history(search: SearchSummary) -> str | None:
     known = [(trial, value) for trial in search.trials if (value := _value(trial)) is not None]
     if not known:
         return None
-    looks = {"finished": (SERIES[0], "-"), "pruned": (SERIES[1], ":")}
+    looks = {CellStatus.FINISHED: (SERIES[0], "-"), CellStatus.PRUNED: (SERIES[1], ":")}
     chart = Chart(f"{NAMES.get(goal, goal)} of the trials", 0.34 + 0.17 * legend_rows(list(looks)) + 2.1)
     axes = chart.place(0.55, 0.5, 2.93, 1.6)
-    for state, marker in (("finished", "o"), ("pruned", "x")):
+    for state, marker in ((CellStatus.FINISHED, "o"), (CellStatus.PRUNED, "x")):
         of_state = [(trial.number, value) for trial, value in known if trial.state == state]
         if of_state:
             axes.plot(*zip(*of_state, strict=True), marker, color=looks[state][0], markersize=4, clip_on=False)
-    finished = [(trial.number, value) for trial, value in known if trial.state == "finished"]
+    finished = [(trial.number, value) for trial, value in known if trial.state is CellStatus.FINISHED]
     if finished:
         numbers, values = zip(*finished, strict=True)
         better: Callable[..., object] = (
