@@ -1,11 +1,10 @@
-"""What tests share: the choices found in conf/, configurations made of them, and the command line as users run it."""
+"""How tests are put in order and shared out, what they are skipped for, and the command line as users run it."""
 
 import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a server of the user's is not for tests
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin make a busy machine ten times slower
@@ -16,44 +15,14 @@ import torch
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from image_sweeps.config.composition import CONF, Composer, hydra_at
-from image_sweeps.config.schema import Config
-from image_sweeps.dataset import Dataset
+from image_sweeps.config.composition import hydra_at
 from tests.support import warm
+from tests.support.configurations import FASHION, ROOT
 from tests.support.soak import DEPTH
-
-ROOT = CONF.parent
-FASHION = Path(os.environ.get("DATA_DIR", ROOT / "data")) / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
-
-CommandLine = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def choices(group: str) -> list[str]:
-    """The choices of a group, by what stands in conf/: a new file is tested on arrival."""
-    found = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-    assert found
-    return found
-
-
-one_composer = cache(Composer)
-"""A new one for each configuration takes 50 times as long; tests/test_compose.py proves that this does not show."""
-
-
-def config_of(*overrides: str) -> Config:
-    """The checked configuration that these overrides make."""
-    with hydra_at():
-        return one_composer().composed(overrides).config
-
-
-def source_of(*overrides: str, data_dir: str | Path = "data") -> Dataset:
-    """The data set that these overrides choose."""
-    source: Dataset = config_of(*overrides).dataset.build(Path(data_dir))
-    return source
-
 
 SOAK_TIMEOUT_S = 900
 
-FOLDERS = ("engines", "tracking", "sweep", "faults", "search", "fuzz", "fit")
+FOLDERS = ("launch", "tracking", "sweep", "faults", "search", "fuzz", "fit")
 """Those that take longest first: what comes last should not leave one worker at work and the others idle."""
 
 
@@ -98,6 +67,6 @@ def hydra_conf() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def command_line() -> CommandLine:
+def command_line() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`python -m src.train ...` in a process of its own, from the project's folder."""
     return warm.run

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from tests.conftest import choices, config_of
+from tests.support.configurations import choices, config_of
 
 X = torch.linspace(-3, 3, 25, dtype=torch.float64)
 FORMULAS = {

@@ -3,7 +3,7 @@ import torch
 from torchvision.transforms.v2 import functional as theirs
 
 from image_sweeps.augmentation import Augmentation
-from tests.conftest import choices, config_of
+from tests.support.configurations import choices, config_of
 
 
 @pytest.fixture

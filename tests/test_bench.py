@@ -8,7 +8,7 @@ from image_sweeps.dataset import Shape
 from image_sweeps.model import build
 from tests.bench import overhead
 from tests.bench.notebook import network
-from tests.conftest import config_of
+from tests.support.configurations import config_of
 
 
 @pytest.mark.fashion

@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from image_sweeps.command_line import checked_arguments
-from tests.conftest import ROOT, choices
+from tests.support.configurations import ROOT, choices
 
 
 @pytest.mark.parametrize("question", [["--help"], ["--cfg", "job"], ["-m", "--cfg", "job", "model=cnn,cnn_batch"]])

@@ -21,8 +21,8 @@ from image_sweeps.command_line import checked_arguments
 from image_sweeps.config.composition import hydra_at
 from image_sweeps.search.plan import plan_search
 from image_sweeps.sweep.plan import plan
-from tests.conftest import FASHION, ROOT
 from tests.support import warm
+from tests.support.configurations import FASHION, ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OURS = re.compile(r"(DATA_DIR=\S+ )?(python -m src\.|image-sweeps )")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conftest import choices, config_of
+from tests.support.configurations import choices, config_of
 
 
 @pytest.mark.parametrize("optimizer", choices("optimizer"))

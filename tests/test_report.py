@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-from html.parser import HTMLParser
 from shutil import rmtree
 
 import pytest
@@ -20,8 +19,9 @@ from image_sweeps.report import write as report
 from image_sweeps.report.write import write_report
 from image_sweeps.system.files import UNFINISHED
 from image_sweeps.tracking.store import find_store
-from tests.conftest import ROOT, config_of
-from tests.summary.made import cell_of, maker, run_of, store_in, sweep_of
+from tests.support.configurations import ROOT, config_of
+from tests.support.page_reader import Reader
+from tests.support.untrained_sweeps import cell_of, maker, run_of, store_in, sweep_of
 
 FACTORS = {"model": ["cnn", "cnn_batch"], "optimizer.lr": ["0.01", "0.1"], "seed": ["0", "1", "2"]}
 NASTY = ("<script>alert(1)</script>", "\"quoted\" & 'single'", "$x^2$ and $", "new\nline", "{{ 7 * 7 }}")
@@ -41,45 +41,10 @@ def sweep(tmp_path_factory):
     return folder, store, write_report(folder, store)
 
 
-VOID = {"meta", "link", "br", "path", "use"}
-
-
 @pytest.fixture(scope="module")
 def make(tmp_path_factory):
     """Sweeps in one store, each with an id of its own: a store takes a second to make."""
     return maker(tmp_path_factory.mktemp("more"))
-
-
-class Reader(HTMLParser):
-    """What a page refers to, its ids, its text, and whether every tag is closed."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.links, self.ids, self.open, self.tags, self.text = [], [], [], [], ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        for name, value in attributes:
-            if name == "id":
-                self.ids.append(value)
-            if name in ("src", "href", "xlink:href", "action", "data"):
-                self.links.append(value)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
 
 
 def read(folder):

@@ -6,7 +6,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR
 
 from image_sweeps.config.problems import ConfigError
-from tests.conftest import choices, config_of
+from tests.support.configurations import choices, config_of
 
 EPOCHS, STEPS = 6, 5
 

@@ -18,8 +18,8 @@ from image_sweeps.fit import checkpoint
 from image_sweeps.fit.batches import Normalize, pixels
 from image_sweeps.fit.loop import predict
 from image_sweeps.model import build
-from tests.conftest import FASHION, choices, config_of
-from tests.dataset.archives import two_classes, write_zip
+from tests.support.archives import two_classes, write_zip
+from tests.support.configurations import FASHION, choices, config_of
 
 TINY = ("epochs=2", "dataset.image_size=8")
 

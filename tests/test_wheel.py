@@ -7,7 +7,7 @@ import sysconfig
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.configurations import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from image_sweeps.report.statistics import Estimate, estimate
-from tests.conftest import ROOT
+from tests.support.configurations import ROOT
 
 CONSOLE = Console(width=160)
 

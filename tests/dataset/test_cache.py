@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from image_sweeps.dataset.cache import rows
-from tests.dataset.made import made
+from tests.support.synthetic_images import made
 
 
 def the_files(folder):

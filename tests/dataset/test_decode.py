@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from image_sweeps.dataset.decode import BadImageError, pixels
-from tests.dataset.archives import encoded, image_zip, noise
+from tests.support.archives import encoded, image_zip, noise
 
 GREY, COLOUR, ALPHA = noise(0, (8, 8)), noise(1), noise(2, (8, 8))
 

@@ -4,7 +4,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from image_sweeps.dataset import load
-from tests.conftest import source_of
+from tests.support.configurations import source_of
 
 
 def decoded(*overrides):

@@ -9,8 +9,8 @@ from PIL import Image
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.dataset import DataError, Role, load
 from image_sweeps.dataset.split import split
-from tests.conftest import config_of, source_of
-from tests.dataset.archives import all_images, encoded, image_folder, image_zip, noise, of_files, two_classes, write_zip
+from tests.support.archives import all_images, encoded, image_folder, image_zip, noise, of_files, two_classes, write_zip
+from tests.support.configurations import config_of, source_of
 
 KINDS = pytest.mark.parametrize("kind", ["zip", "folder"])
 GOOD = encoded(noise())

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from image_sweeps.dataset import DataError
-from tests.dataset.archives import encoded, image_folder, image_zip, noise, two_classes, write_folder, write_zip
+from tests.support.archives import encoded, image_folder, image_zip, noise, two_classes, write_folder, write_zip
 
 
 @pytest.fixture

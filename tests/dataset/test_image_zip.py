@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from image_sweeps.dataset import DataError
-from tests.conftest import ROOT
-from tests.dataset.archives import (
+from tests.support.archives import (
     all_images,
     encoded,
     image_zip,
@@ -24,6 +23,7 @@ from tests.dataset.archives import (
     two_classes,
     write_zip,
 )
+from tests.support.configurations import ROOT
 
 REAL = Path(os.environ.get("DATA_DIR", ROOT / "data"))
 STRUCTURAL = pytest.mark.parametrize("on_bad_image", ["error", "skip"])

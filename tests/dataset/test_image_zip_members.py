@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
-from tests.dataset.archives import (
+from tests.support.archives import (
     all_images,
     encoded,
     image_zip,

@@ -5,8 +5,8 @@ from torch.utils.data import SubsetRandomSampler
 
 from image_sweeps.dataset import ImageSet, StreamedSet, load
 from image_sweeps.fit.batches import batches, epoch_generator, epoch_order
-from tests.dataset.archives import peak_mb
-from tests.dataset.made import made
+from tests.support.archives import peak_mb
+from tests.support.synthetic_images import made
 
 
 def images_of(source, splits):

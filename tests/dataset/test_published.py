@@ -13,7 +13,7 @@ from torchvision import transforms
 
 from image_sweeps.dataset import DataError, load
 from image_sweeps.dataset.cifar10 import CIFAR10
-from tests.conftest import source_of
+from tests.support.configurations import source_of
 
 MNISTS = ["mnist", "fashion_mnist"]
 OFFLINE = "http://127.0.0.1:9/"  # nothing listens there

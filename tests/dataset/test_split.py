@@ -3,7 +3,7 @@ import pytest
 
 from image_sweeps.dataset import DataError, Role
 from image_sweeps.dataset.split import split
-from tests.dataset.made import made
+from tests.support.synthetic_images import made
 
 LABELS = [0] * 50 + [1] * 30 + [2] * 20
 

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from image_sweeps.system.files import locked, write_text
-from tests.faults.system_calls import LOCK, on_x86, trace
-from tests.faults.writers import ONE_OF_EACH_KIND, WRITERS
+from tests.support.disk_writers import ONE_OF_EACH_KIND, WRITERS
+from tests.support.system_calls import LOCK, on_x86, trace
 
 pytestmark = on_x86
 

@@ -16,10 +16,10 @@ import pytest
 from image_sweeps.cell.result import Result
 from image_sweeps.fit import checkpoint
 from image_sweeps.system.files import UNFINISHED, why_not_writable, write_text
-from tests.faults.system_calls import on_x86, trace
 from tests.support import warm
 from tests.support.recorded import histories
 from tests.support.soak import depth
+from tests.support.system_calls import on_x86, trace
 
 SWEEP = ("-m", "dataset.image_size=8", "model=mlp,cnn", "epochs=2")
 NUM_SIZES = depth(1, 4)

@@ -7,8 +7,8 @@ from torch import nn
 
 from image_sweeps.fit import checkpoint
 from image_sweeps.system.files import DiskError
-from tests.fit.trained import training
-from tests.test_files import largest_file
+from tests.support.file_limits import largest_file
+from tests.support.training import training
 
 TINY = ("dataset.image_size=8", "epochs=3", "seed=3")
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from image_sweeps.fit import device
-from tests.conftest import config_of
+from tests.support.configurations import config_of
 
 
 def test_a_named_device_is_taken_and_auto_takes_the_best():

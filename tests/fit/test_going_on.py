@@ -5,7 +5,6 @@ its own in the checkpoint, so that a part that forgets something does so whateve
 occurs once. In `soak` every pair of settings does, where parts would have to disturb one another, and random rows.
 """
 
-import hashlib
 import itertools
 import os
 import random
@@ -19,21 +18,14 @@ from image_sweeps.dataset import Images, StreamedSet
 from image_sweeps.fit import checkpoint
 from image_sweeps.fit.checkpoint import TrainingHistory
 from image_sweeps.fit.loop import Training
-from tests.conftest import choices
-from tests.fit.trained import measured, training
+from tests.support.configurations import choices
+from tests.support.short_trainings import AT_WORK, FEW, bits
 from tests.support.soak import DEPTH, depth
+from tests.support.training import measured, training
 
-FEW = ("seed=3", "epochs=4", "dataset.test_fraction=0.7", "dataset.val_fraction=0.4")  # 323 images train
 NETWORKS = ("model=mlp_dropout model.hidden=[24,16]", "model=cnn model.channels=[4,8]")
 HEAVY = {"model=resnet18": "dataset.image_size=8"}
 STREAMED = "dataset.image_size=16 dataset.channels=3 dataset.memory_budget_mb=1"
-
-AT_WORK = {
-    "optimizer=sgd": "optimizer.lr=0.02 optimizer.momentum=0.9",
-    "scheduler=step": "scheduler.every_epochs=1",
-    "scheduler=plateau": "scheduler.patience=0 scheduler.threshold=0.3",
-}
-"""What gives a choice something to remember within these few epochs; others do so by their defaults."""
 
 STATEFUL = {
     "network": NETWORKS,
@@ -143,16 +135,6 @@ def attempt(folder, settings, num_epochs, dies=False) -> tuple[TrainingHistory, 
         past.add(epoch, subject.model)
         checkpoint.save_last(folder / "last.pt", subject, past)
     return past, subject
-
-
-def bits(state):
-    """The same for the same bits, and short enough to be shown."""
-    if isinstance(state, torch.Tensor):
-        content = hashlib.sha256(state.detach().contiguous().numpy().tobytes()).hexdigest()
-        return state.dtype, tuple(state.shape), content
-    if isinstance(state, dict):
-        return {key: bits(value) for key, value in state.items()}
-    return [bits(value) for value in state] if isinstance(state, list | tuple) else state
 
 
 def everything(past, subject):

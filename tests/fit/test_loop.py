@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from image_sweeps.dataset import ImageSet
 from image_sweeps.fit.batches import Normalize, batches, epoch_order
 from image_sweeps.fit.loop import NonFiniteLossError, predict
-from tests.conftest import choices, config_of
-from tests.fit.trained import measured, training
+from tests.support.configurations import choices, config_of
+from tests.support.training import measured, training
 
 BASELINES = Path(__file__).parent / "baselines.json"
 

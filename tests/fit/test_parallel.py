@@ -11,9 +11,9 @@ from image_sweeps.augmentation import Augmentation
 from image_sweeps.fit.batch_norm import over_all_ranks
 from image_sweeps.fit.batches import rank_seed
 from image_sweeps.fit.parallel import SINGLE_PROCESS, World
-from tests.conftest import choices, config_of
-from tests.fit.ranked import in_ranks, train, train_each
-from tests.fit.test_going_on import AT_WORK, FEW, bits
+from tests.support.configurations import choices, config_of
+from tests.support.rank_processes import in_ranks, train, train_each
+from tests.support.short_trainings import AT_WORK, FEW, bits
 from tests.support.soak import DEPTH
 
 STREAMED = "dataset.image_size=16 dataset.channels=3 dataset.memory_budget_mb=1"

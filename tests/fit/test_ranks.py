@@ -19,11 +19,11 @@ from image_sweeps.config.composition import composed, hydra_at
 from image_sweeps.fit import checkpoint
 from image_sweeps.fit.ranks import RankError, together
 from image_sweeps.system.torchrun import TorchrunEnv
-from tests.conftest import ROOT
-from tests.dataset.archives import two_classes, write_folder
-from tests.fit.trained import training
 from tests.support import waiting, warm
+from tests.support.archives import two_classes, write_folder
+from tests.support.configurations import ROOT
 from tests.support.recorded import numbers
+from tests.support.training import training
 
 TINY = ("dataset.image_size=8", "model=mlp", "model.hidden=[8]", "device=cpu", "devices=2")
 DEADLINE_S = 60

@@ -4,7 +4,7 @@ from torch import nn
 
 from image_sweeps.fit.loop import Training
 from image_sweeps.fit.regularize import parameter_groups, penalty, weights
-from tests.fit.trained import training
+from tests.support.training import training
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from image_sweeps.report.images import mixups
 from image_sweeps.report.record import Confusion
 from image_sweeps.tracking import figures, tables
 from image_sweeps.tracking.figures.frame import picture
-from tests.dataset.archives import encoded, image_folder, image_zip, noise, write_folder, write_zip
-from tests.fuzz import fuzz
+from tests.support.archives import encoded, image_folder, image_zip, noise, write_folder, write_zip
 from tests.support.evaluations import epochs, evaluated, images_of
+from tests.support.fuzzing import fuzz
+from tests.support.page_reader import Reader
 from tests.support.soak import DEPTH
-from tests.test_report import Reader
 
 NAMES = (
     *(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from image_sweeps.dataset import DataError
-from tests.dataset.archives import encoded, image_folder, image_zip, noise, two_classes, write_folder, write_zip
-from tests.fuzz import fuzz
+from tests.support.archives import encoded, image_folder, image_zip, noise, two_classes, write_folder, write_zip
+from tests.support.fuzzing import fuzz
 
 FUZZ = fuzz(200)
 

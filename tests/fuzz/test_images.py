@@ -8,8 +8,8 @@ from PIL import Image
 
 from image_sweeps.dataset import DataError
 from image_sweeps.dataset.decode import pixels
-from tests.dataset.archives import all_images, encoded, image_folder, noise, two_classes, write_folder
-from tests.fuzz import fuzz
+from tests.support.archives import all_images, encoded, image_folder, noise, two_classes, write_folder
+from tests.support.fuzzing import fuzz
 
 MODES = {
     "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),

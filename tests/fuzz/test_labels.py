@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.dataset.archives import encoded, noise, two_classes, write_folder
+from tests.support.archives import encoded, noise, two_classes, write_folder
 
 TINY = ("dataset=image_folder", "dataset.image_size=4", "dataset.channels=1", "model=mlp", "epochs=1", "seed=0")
 
@@ -32,10 +32,11 @@ def test_with_a_test_split_of_its_own_it_is_the_validation_that_cannot_be_drawn(
 def test_classes_of_one_image_and_splits_without_a_class_are_trained_on_where_nothing_is_drawn(command_line, tmp_path):
     names = ["train/a/1", "train/b/1", "train/c/1", "train/c/2", "val/b/1", "test/a/1", "test/a/2", "test/b/1"]
     path = write_folder(tmp_path / "x", {f"{name}.png": encoded(noise(k)) for k, name in enumerate(names)})
-    done = command_line("-m", *TINY, f"dataset.path={path}", f"outputs_dir={tmp_path}/outputs", "norm=batch")
+    done = command_line("-m", *TINY, f"dataset.path={path}", f"outputs_dir={tmp_path}/outputs", "norm=none,batch")
     assert (done.returncode, done.stderr) == (0, "")
     (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
     report = json.loads((sweep / "report.json").read_text())
+    assert report["counts"] == {"finished": 2}
     assert report["question"]["num_images"] == {"train": 4, "val": 1, "test": 3}
     assert [sum(row) for row in report["best"]["confusion"]["counts"]] == [2, 1, 0]
     assert (sweep / "report.html").stat().st_size > 10_000

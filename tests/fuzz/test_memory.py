@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from image_sweeps.dataset.decode import BYTES_PER_PIXEL, OF_WEBP
-from tests.dataset.archives import encoded, two_classes, write_folder
 from tests.support import warm
+from tests.support.archives import encoded, two_classes, write_folder
 from tests.support.peak import CLEAR
 
 MB = 2**20

@@ -12,8 +12,8 @@ from image_sweeps.config.composition import hydra_at
 from image_sweeps.config.problems import ConfigError, refuse
 from image_sweeps.config.schema import GROUPS
 from image_sweeps.sweep.plan import plan
-from tests.conftest import choices, config_of
-from tests.fuzz import fuzz
+from tests.support.configurations import choices, config_of
+from tests.support.fuzzing import fuzz
 
 OF_HYDRA = (
     *("hydra", "hydra.mode", "hydra.verbose", "hydra.job.name", "hydra.job.chdir", "hydra.job.env_copy"),

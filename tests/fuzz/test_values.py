@@ -8,8 +8,8 @@ import pytest
 from image_sweeps.config.composition import composed, hydra_at
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.config.schema import GROUPS, Config
-from tests.conftest import choices
-from tests.dataset.archives import two_classes, write_folder, write_zip
+from tests.support.archives import two_classes, write_folder, write_zip
+from tests.support.configurations import choices
 
 NONSENSE = (
     *(None, True, 0, -1, 2**31, 2**63, 10**30, -(10**30), -0.5, 1e-320, 1e39, 1.7e308, math.nan, math.inf, -math.inf),

@@ -4,7 +4,7 @@ from torch import nn
 
 from image_sweeps.dataset import Shape
 from image_sweeps.model import build, summary
-from tests.conftest import config_of
+from tests.support.configurations import config_of
 
 SHAPE = Shape(3, 64, 64)
 

@@ -5,7 +5,7 @@ from torch import nn
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.dataset import Shape
 from image_sweeps.model import build, summary
-from tests.conftest import config_of
+from tests.support.configurations import config_of
 
 SHAPE = Shape(1, 16, 16)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.dataset import Shape
 from image_sweeps.model import build, summary
-from tests.conftest import choices, config_of
+from tests.support.configurations import choices, config_of
 
 CPU = torch.device("cpu")
 SHAPE = Shape(1, 16, 16)

@@ -5,7 +5,7 @@ from torch import nn
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.dataset import Shape
 from image_sweeps.model import build, summary
-from tests.conftest import choices, config_of
+from tests.support.configurations import choices, config_of
 
 SHAPE = Shape(3, 8, 8)
 FAMILY = [model for model in choices("model") if model.startswith("mlp")]

@@ -10,7 +10,7 @@ from torchvision.models import resnet18
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.dataset import Shape
 from image_sweeps.model import build, summary
-from tests.conftest import config_of
+from tests.support.configurations import config_of
 
 CPU = torch.device("cpu")
 RGB = Shape(3, 32, 32)

@@ -12,7 +12,7 @@ from image_sweeps.dataset import Shape
 from image_sweeps.fit import checkpoint
 from image_sweeps.model import build
 from image_sweeps.model.weights import WeightsError
-from tests.conftest import config_of
+from tests.support.configurations import config_of
 
 CPU = torch.device("cpu")
 RGB = Shape(3, 32, 32)

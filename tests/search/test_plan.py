@@ -4,7 +4,7 @@ import pytest
 
 from image_sweeps.config.composition import hydra_at
 from image_sweeps.config.problems import ConfigError
-from tests.search.made import LR, planned
+from tests.support.searches import LR, planned
 
 pytest.importorskip("optuna")
 

@@ -6,7 +6,7 @@ from image_sweeps.cell.folders import SweepFile
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.search.study import TrialStore
-from tests.search.made import LR, Died, Process, learn, near_a_tenth
+from tests.support.searches import LR, Died, Process, learn, near_a_tenth
 
 pytest.importorskip("optuna")
 

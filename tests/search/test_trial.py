@@ -10,7 +10,7 @@ from image_sweeps.cell.status import CellStatus
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.search.study import TrialStore
 from image_sweeps.search.trial import NoPruner, pruner_for
-from tests.search.made import LR, Died, Process, learn, near_a_tenth
+from tests.support.searches import LR, Died, Process, learn, near_a_tenth
 
 optuna = pytest.importorskip("optuna")
 

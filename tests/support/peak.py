@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from image_sweeps.dataset import DataError, image_files
-from tests.dataset.archives import image_folder, image_zip, two_classes, write_folder
+from tests.support.archives import image_folder, image_zip, two_classes, write_folder
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

@@ -11,7 +11,7 @@ from image_sweeps.config.composition import composed, hydra_at
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.dataset.digits import Digits
 from image_sweeps.sweep.plan import plan
-from tests.conftest import choices
+from tests.support.configurations import choices
 
 
 def test_a_grid_is_the_product_of_its_factors(hydra_conf):

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.tracking.servers import serving
+from tests.support.servers import serving
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ from image_sweeps.tracking.delivery import MODEL, StoreUnavailableError, deliver
 from image_sweeps.tracking.delivery_thread import BACK, GONE, DeliveryThread
 from image_sweeps.tracking.journal import LOCK, Journal
 from image_sweeps.tracking.store import store_at
-from tests.conftest import config_of
+from tests.support.configurations import config_of
+from tests.support.servers import Breaking
 from tests.support.waiting import until
-from tests.tracking.servers import Breaking
 
 GROUP = "server"
 EXPERIMENT = "faults"

@@ -10,7 +10,7 @@ import pytest
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.tracking.journal import Journal, Progress, journals, pending
 from image_sweeps.tracking.runs import RecordedRun
-from tests.conftest import ROOT, config_of
+from tests.support.configurations import ROOT, config_of
 
 TRACKING = config_of().tracking
 

@@ -8,9 +8,9 @@ import pytest
 from image_sweeps.launch import fork_server
 from image_sweeps.tracking.journal import Journal
 from image_sweeps.tracking.store import open_store, store_at
-from tests.conftest import config_of
+from tests.support.configurations import config_of
+from tests.support.run_writers import write_one
 from tests.support.soak import depth
-from tests.tracking.writers import write_one
 
 GROUP = "server"
 NUM_WRITERS, NUM_ROUNDS = depth(8, 16), depth(1, 2)

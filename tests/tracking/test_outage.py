@@ -12,8 +12,9 @@ from mlflow import MlflowClient
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.tracking.journal import Journal
 from image_sweeps.tracking.store import open_store_or_refuse
-from tests.conftest import config_of
 from tests.support import warm
+from tests.support.configurations import config_of
+from tests.support.servers import Breaking, free_port, serving
 from tests.support.tracked import (
     SWEEP,
     TINY,
@@ -25,7 +26,6 @@ from tests.support.tracked import (
     trained,
 )
 from tests.support.waiting import until
-from tests.tracking.servers import Breaking, free_port, serving
 
 GROUP = "server"
 

@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.support import warm
+from tests.support.servers import ObjectStore, Postgres, serving
 from tests.support.tracked import (
     NUM_CELLS,
     SWEEP,
@@ -20,7 +21,6 @@ from tests.support.tracked import (
     trained,
 )
 from tests.support.waiting import until
-from tests.tracking.servers import ObjectStore, Postgres, serving
 
 missing = Postgres.missing() or ObjectStore.missing()
 pytestmark = pytest.mark.skipif(missing is not None, reason=str(missing))

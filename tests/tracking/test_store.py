@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.system.file_system import network_file_system
 from image_sweeps.tracking.store import StoreError, checkpoint_wal, open_store, open_store_or_refuse
-from tests.conftest import config_of
-from tests.shared_folder import mounts
+from tests.support.configurations import config_of
+from tests.support.shared_folder import mounts
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from image_sweeps.tracking import view
 from image_sweeps.tracking.store import open_store
-from tests.conftest import config_of
+from tests.support.configurations import config_of
 
 
 @pytest.fixture
