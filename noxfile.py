@@ -7,8 +7,8 @@ import nox
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["lint", "types", "tests", "soak"]
 
-WORKERS = min(12, (os.cpu_count() or 1) + 2)
-"""More than cores: much of what is tested waits, for a scheduler's queue, a server, a process that is to end."""
+WORKERS = min(12, (os.cpu_count() or 1) + 1)
+"""One more than cores: some of what is tested waits, for a scheduler's queue, a server, a process that is to end."""
 
 SIDE_BY_SIDE = ("-n", str(WORKERS), "--no-loadscope-reorder")
 """What pytest-xdist takes; groups of tests (tests/conftest.py) begin in the order in which they were collected."""

@@ -29,7 +29,8 @@ FOLDERS = ("launch", "tracking", "sweep", "faults", "search", "fuzz", "fit")
 class ByGroup(LoadScopeScheduling):
     """Lets one worker of pytest-xdist take the tests of a module together, which share its fixtures.
 
-    Modules that say `GROUP = "name"` are together with others of the same name: they share a cluster, or a server.
+    Modules that say `GROUP = "name"` are together with others of the same name: they share a cluster, a server, or a
+    fork server of cells.
     `--dist loadgroup` would do that, and does nothing with pytest 9.2 (pytest-xdist 3.8, issue 1386).
     """
 

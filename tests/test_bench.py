@@ -20,6 +20,7 @@ def test_the_three_loops_of_the_benchmark_run_on_as_many_images():
     assert all(epoch() > 0 for epoch in loops.values())
 
 
+@pytest.mark.soak  # a measurement of its own, for whoever works on this project
 def test_the_overhead_is_that_of_the_command_in_the_readme():
     cost = overhead.sweep("model=cnn", "epochs=1", "dataset.image_size=8")
     assert cost.num_cells == 1

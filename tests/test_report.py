@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import shlex
-import subprocess
 import sys
 from shutil import rmtree
 
@@ -19,7 +18,8 @@ from image_sweeps.report import write as report
 from image_sweeps.report.write import write_report
 from image_sweeps.system.files import UNFINISHED
 from image_sweeps.tracking.store import find_store
-from tests.support.configurations import ROOT, config_of
+from tests.support import warm
+from tests.support.configurations import config_of
 from tests.support.page_reader import Reader
 from tests.support.untrained_sweeps import cell_of, maker, run_of, store_in, sweep_of
 
@@ -365,7 +365,6 @@ def test_an_empty_place_is_named_and_nothing_is_made_there(tmp_path, monkeypatch
 
 
 def test_it_runs_as_a_module(tmp_path):
-    command = [sys.executable, "-m", "src.report", "sweep=last", f"outputs_dir={tmp_path}"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    ended = warm.run("sweep=last", f"outputs_dir={tmp_path}", module="src.report")
     assert ended.returncode == 2
     assert ended.stderr.startswith("sweep = 'last': there are no sweeps in")

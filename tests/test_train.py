@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from pyarrow import csv, parquet
 from sklearn.metrics import accuracy_score
 
+from image_sweeps.cell.folders import CellFile, SweepFile
 from image_sweeps.dataset import load
 from image_sweeps.fit import checkpoint
 from image_sweeps.fit.batches import Normalize, pixels
@@ -83,6 +84,14 @@ def test_both_cells_finish_under_one_parent_named_by_what_varies(sweep):
         assert len(run.data.tags["cell"]) == 12
         assert run.data.tags["git.dirty"] in ("true", "false")
         assert len(run.data.tags["git.commit"]) == 40
+
+
+def test_every_file_in_the_folders_of_the_sweep_and_its_cells_has_a_name_in_the_source(sweep):
+    (folder,) = sweep.outputs.glob("sweeps/*")
+    cells = [path for path in folder.iterdir() if (path / CellFile.CELL).exists()]
+    assert len(cells) == 2
+    assert {path.name for path in folder.iterdir() if path not in cells} <= set(SweepFile)
+    assert {path.name for cell in cells for path in cell.iterdir()} <= set(CellFile)
 
 
 def test_params_are_the_short_choices_and_the_flattened_config(sweep):

@@ -16,6 +16,8 @@ from tests.support.saved_sweep import SILENT, Sweep
 from tests.support.shared_folder import LOCAL_LOCKS, mounts
 from tests.support.waiting import until
 
+GROUP = "pool"
+
 TAKEN_OVER = r"^{}: another attempt, of whichever machine, has taken it over$"
 
 

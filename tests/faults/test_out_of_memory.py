@@ -9,6 +9,8 @@ from image_sweeps.fit.memory import HINT
 from image_sweeps.launch.attempt import run_attempt
 from tests.support.saved_sweep import Sweep
 
+GROUP = "pool"
+
 LARGE = "4500"
 MARGIN_BYTES = 64 * 2**20
 """Enough for small networks, and not for the 81 MB of a large one's second layer."""

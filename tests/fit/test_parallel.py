@@ -16,6 +16,8 @@ from tests.support.rank_processes import in_ranks, train, train_each
 from tests.support.short_trainings import AT_WORK, FEW, bits
 from tests.support.soak import DEPTH
 
+GROUP = "pool"
+
 STREAMED = "dataset.image_size=16 dataset.channels=3 dataset.memory_budget_mb=1"
 GENTLE = {"model=resnet18": "dataset.image_size=8 optimizer.lr=0.0001"}
 """A deep network at a high rate multiplies what rounding leaves. So does batch norm: at a rate of 0.1, one processor

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from image_sweeps.system.torchrun import TorchrunEnv
 from tests.support import waiting, warm
 from tests.support.archives import two_classes, write_folder
 from tests.support.configurations import ROOT
+from tests.support.held_cells import pid_of
 from tests.support.recorded import numbers
 from tests.support.training import training
 
@@ -177,20 +179,14 @@ def test_a_loss_that_is_not_finite_is_told_once_and_in_words(tmp_path):
 
 
 def test_in_a_sweep_the_cell_whose_rank_is_killed_fails_alone(tmp_path):
-    command = [sys.executable, "-m", "src.train", f"outputs_dir={tmp_path}", "-m", *ENDLESS, "seed=0,1"]
-    command += ["hydra.launcher.slots=2"]
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            until(lambda: len(list(tmp_path.glob("sweeps/*/*/last.pt"))) == 2)
-            rank, *_ = (pid for pid, command in members(process.pid) if "multiprocessing.spawn" in command)
-            os.kill(rank, signal.SIGKILL)
-            until(lambda: list(tmp_path.glob("sweeps/*/*/result.json")))
-            os.kill(process.pid, signal.SIGINT)
-            _, err = process.communicate(timeout=DEADLINE_S)
-            until(lambda: not members(process.pid))
-        finally:
-            if members(process.pid):
-                os.killpg(process.pid, signal.SIGKILL)
+    with warm.start(f"outputs_dir={tmp_path}", "-m", *ENDLESS, "seed=0,1", "hydra.launcher.slots=2") as process:
+        first, second = until(lambda: len(found := list(tmp_path.glob("sweeps/*/*/last.pt"))) == 2 and found)
+        ranks = [rank for last in (first, second) for rank in children_of(pid_of(last.parent))]
+        os.kill(ranks[0], signal.SIGKILL)
+        until((first.parent / "result.json").exists)
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=DEADLINE_S)
+        until(lambda: not any(Path("/proc", str(rank)).exists() for rank in ranks))
     results = [json.loads(path.read_text()) for path in tmp_path.glob("sweeps/*/*/result.json")]
     failed, interrupted = sorted(results, key=lambda result: result["status"])
     assert failed["reason"] == "RankError: rank 1 was killed by SIGKILL, perhaps because memory ran out"
@@ -229,8 +225,7 @@ def test_a_process_that_was_started_by_itself_is_not_torchruns(monkeypatch):
 @pytest.fixture
 def endless(tmp_path):
     """A cell in mid-training, in a session of its own: the process, and its folder."""
-    command = [sys.executable, "-m", "src.train", f"outputs_dir={tmp_path}", *ENDLESS]
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True) as process:
+    with warm.start(f"outputs_dir={tmp_path}", *ENDLESS) as process:
         try:
             last = until(lambda: process.poll() is not None or next(tmp_path.glob("runs/*/last.pt"), None))
             assert process.poll() is None
@@ -238,6 +233,15 @@ def endless(tmp_path):
         finally:
             if members(process.pid):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def children_of(parent):
+    """The ids of the processes that the process `parent` has spawned."""
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=True
+    )
+    fields = [line.split(maxsplit=1) for line in listed.stdout.splitlines()]
+    return [int(pid) for pid, command in fields if "spawn_main" in command]
 
 
 def members(session):

@@ -21,6 +21,8 @@ from tests.support.configurations import ROOT
 from tests.support.saved_sweep import Sweep
 from tests.support.waiting import until
 
+GROUP = "pool"
+
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):

@@ -40,6 +40,7 @@ def test_a_grid_is_handed_over_whole_and_trained_as_here(sweep):
     assert {run.info.status for run in made.runs().values()} == {"FINISHED"}
 
 
+@pytest.mark.soak  # jobs on SLURM, in test_slurm, are such processes too
 def test_a_cell_is_trained_by_a_process_that_shares_nothing_with_others(sweep):
     made = sweep("seed=0")
     (result,) = remote(made, Processes(cold=True)).run(made.folders)

@@ -1,7 +1,6 @@
 """Integer searches, as typed: real cells in real processes."""
 
 import json
-import os
 import signal
 
 import pytest
@@ -163,17 +162,15 @@ def test_all_that_is_wrong_with_a_search_is_told_before_it_begins(tmp_path):
 
 
 def test_without_optuna_a_search_ends_with_what_brings_it(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['optuna'] = None\n")
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    ran = warm.run(*SEARCH, "hydra/launcher=basic", f"outputs_dir={tmp_path / 'outputs'}", PYTHONPATH=path)
+    arguments = (*SEARCH, "hydra/launcher=basic", f"outputs_dir={tmp_path / 'outputs'}")
+    ran = warm.run(*arguments, module="tests.support.without_optuna")
     assert ran.returncode == 2
     assert "hydra/sweeper = 'optuna': Optuna is not installed; pip install -e '.[optuna]' brings it" in ran.stderr
     assert not (tmp_path / "outputs").exists()
 
 
 def test_nothing_but_a_search_imports_optuna(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['optuna'] = None\n")
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     cell = ("model=mlp", "model.hidden=[8]", "dataset.image_size=8", "epochs=1", "hydra/launcher=basic")
-    ran = warm.run("-m", *cell, f"outputs_dir={with_store(tmp_path / 'outputs')}", PYTHONPATH=path)
+    arguments = ("-m", *cell, f"outputs_dir={with_store(tmp_path / 'outputs')}")
+    ran = warm.run(*arguments, module="tests.support.without_optuna")
     assert ran.returncode == 0, ran.stderr

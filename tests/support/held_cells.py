@@ -29,7 +29,7 @@ def held(outputs, count, process):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline, "waited in vain for checkpoints"
             for folder in {path.parent for path in outputs.glob("sweeps/*/*/last.pt")} - set(found):
-                if pid := _pid_of(folder):
+                if pid := pid_of(folder):
                     os.kill(pid, signal.SIGSTOP)
                     found[folder] = pid
             time.sleep(0.02)
@@ -48,8 +48,8 @@ def waits_for(number, pid):
     return True
 
 
-def _pid_of(folder):
-    """Of the process whose output goes to the cell's folder; None where there is none."""
+def pid_of(folder):
+    """The id of the process whose output goes to the cell's folder; None if there is none."""
     for path in Path("/proc").glob("[0-9]*/fd/1"):
         with suppress(OSError):
             if path.readlink() == folder / "output.log":
