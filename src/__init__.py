@@ -1,4 +1,4 @@
-"""A checkout, of which `python -m src.train` runs what stands here, installed or not."""
+"""The source folder of a checkout: `python -m src.train` runs this code, whether the project is installed or not."""
 
 import os
 import sys
@@ -6,5 +6,5 @@ from pathlib import Path
 
 HERE = str(Path(__file__).parent)
 sys.path.insert(0, HERE)
-# the processes that this one starts find the package too
+# so that the processes started by this one find the package too
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [HERE, os.environ.get("PYTHONPATH")]))

@@ -13,7 +13,7 @@ USAGE = """usage: image-sweeps COMMAND ...
 
 
 def main() -> None:
-    """The command line. What follows the command is the command's own."""
+    """Run the command line. The arguments after the command belong to the command."""
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command == "train":
         from image_sweeps.train import main as run
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def script() -> None:
-    """As the console script calls it."""
+    """Run `main` as the entry point of the console script."""
     process_exit.run(main)
 
 

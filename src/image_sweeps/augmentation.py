@@ -1,9 +1,9 @@
-"""Random changes of the training images, drawn for each image by itself.
+"""Random changes of the training images, drawn for each image separately.
 
-torchvision's transforms draw once a call, so that on a batch all images would be turned alike. Here every image gets a
-geometry of its own, a 2 x 3 matrix for one resampling, and a colour of its own, a 3 x 3 matrix and an offset for one
-product: a batch costs the same however much is combined. The numbers are drawn on the CPU, so that they do not depend
-on the device.
+torchvision's transforms draw once per call, so that all images of a batch would be turned alike. Here every image gets
+its own geometry, a 2 x 3 matrix for one resampling, and its own colour change, a 3 x 3 matrix and an offset for one
+product. A batch therefore costs the same however many changes are combined. The numbers are drawn on the CPU, so that
+they do not depend on the device.
 """
 
 import math
@@ -26,23 +26,23 @@ GREY = torch.tensor([0.299, 0.587, 0.114])
 """The weights of red, green and blue in brightness (ITU-R BT.601)."""
 
 YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-"""From RGB to brightness and two axes of colour, in whose plane a hue is an angle (FCC, 1953)."""
+"""The matrix from RGB to brightness and two axes of colour, in whose plane a hue is an angle (FCC, 1953)."""
 
 NUM_DRAWS = 10
-"""Of random numbers for an image: six for its geometry, four for its colours."""
+"""The number of random numbers per image: six for its geometry, four for its colours."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to an image. The defaults leave it as it is; each choice of the group sets some.
+    """The possible changes of an image. The defaults change nothing; each choice of the group sets some of them.
 
     Args:
-        flip: the probability of being mirrored left to right.
-        degrees: the largest angle it is turned by, either way; corners that come into view are mirrored in.
-        scale: the least and the largest area of the crop that is blown up to the whole image, as a share of it.
-        ratio: the least and the largest ratio of width to height of that crop, which is cut at the image's edge.
-        brightness, contrast, saturation: the largest relative change, either way.
-        hue: the largest turn, either way, as a share of the colour circle; about the grey axis of YIQ.
+        flip: the probability of mirroring the image left to right.
+        degrees: the largest rotation in either direction; corners that come into view are filled by reflection.
+        scale: the smallest and largest area of the crop that is enlarged to the whole image, as a share of the image.
+        ratio: the smallest and largest ratio of width to height of that crop, which is cut off at the image's edge.
+        brightness, contrast, saturation: the largest relative change in either direction.
+        hue: the largest turn in either direction about the grey axis of YIQ, as a share of the colour circle.
     """
 
     flip: float = 0.0
@@ -56,15 +56,15 @@ class Augmentation:
 
     @staticmethod
     def draws(num_images: int, generator: torch.Generator) -> Tensor:
-        """What happens to so many images: a row for each, in [0, 1). `generator` is on the CPU."""
+        """Draw the numbers that determine the changes: float32, N x 10, in [0, 1). `generator` is on the CPU."""
         return torch.rand(num_images, NUM_DRAWS, generator=generator)
 
     def __call__(self, images_NCHW: Tensor, draws_NK: Tensor) -> Tensor:
-        """Change each image by itself.
+        """Return the images, each changed by its own draws.
 
         Args:
-            images_NCHW: float32 in [0, 1], with as many rows as columns. Grey images have no saturation and no hue.
-            draws_NK: as drawn by `draws`.
+            images_NCHW: float32 in [0, 1], with H = W. Grey images have no saturation and no hue.
+            draws_NK: the result of `draws`, one row per image.
         """
         if not len(images_NCHW):  # a share of a batch may be empty, and torch makes no grid for that
             return images_NCHW
@@ -75,7 +75,7 @@ class Augmentation:
         return images_NCHW
 
     def geometry(self, draws_N6: Tensor) -> Tensor:
-        """Where each pixel comes from: N x 2 x 3, from new to old coordinates, both in [-1, 1]."""
+        """Return the affine maps, N x 2 x 3, from new to old coordinates of the pixels, both in [-1, 1]."""
         mirrored, turn, area, shape, across, down = draws_N6.unbind(1)
         angle = (2 * turn - 1) * math.radians(self.degrees)
         area = self.scale[0] + area * (self.scale[1] - self.scale[0])
@@ -88,7 +88,7 @@ class Augmentation:
         return torch.cat([turned, centre[:, :, None]], 2)
 
     def coloured(self, images_NCHW: Tensor, draws_N4: Tensor) -> Tensor:
-        """The images with brightness, then contrast, saturation and hue changed, cut to [0, 1]."""
+        """Return the images with brightness, then contrast, saturation and hue changed, clamped to [0, 1]."""
         bounds = torch.tensor([self.brightness, self.contrast, self.saturation, 2 * math.pi * self.hue])
         changes = ((2 * draws_N4 - 1) * bounds).to(images_NCHW.device)
         brightness, contrast, saturation = (1 + changes[:, :3]).unbind(1)
@@ -107,7 +107,7 @@ class Augmentation:
 
 
 def _hue_turned(angle_N: Tensor) -> Tensor:
-    """The N x 3 x 3 matrices that turn the hue of RGB by these angles, in radians, and keep the brightness."""
+    """Return the N x 3 x 3 matrices that turn the hue of RGB by these angles, in radians, and keep the brightness."""
     cos, sin, zero, one = angle_N.cos(), angle_N.sin(), torch.zeros_like(angle_N), torch.ones_like(angle_N)
     turn = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], 1).reshape(-1, 3, 3)
     to_yiq = YIQ.to(angle_N.device)
@@ -122,27 +122,27 @@ def _resampled(images_NCHW: Tensor, geometry_N23: Tensor) -> Tensor:
 
 
 def none() -> Augmentation:
-    """Images as they are."""
+    """Return an augmentation that changes nothing."""
     return Augmentation()
 
 
 def flip(*, probability: Probability) -> Augmentation:
-    """Mirrored left to right."""
+    """Return an augmentation that mirrors images left to right."""
     return Augmentation(flip=probability)
 
 
 def rotate(*, degrees: Degrees) -> Augmentation:
-    """Turned by up to so many degrees."""
+    """Return an augmentation that rotates images by up to `degrees` in either direction."""
     return Augmentation(degrees=degrees)
 
 
 def color_jitter(*, brightness: Jitter, contrast: Jitter, saturation: Jitter, hue: Hue) -> Augmentation:
-    """Colours changed."""
+    """Return an augmentation that changes colours."""
     return Augmentation(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
 
 
 def resized_crop(*, scale: Scale, ratio: Ratio) -> Augmentation:
-    """A part, blown up to the whole (Szegedy et al., 2014, arXiv:1409.4842, section 6)."""
+    """Return an augmentation that enlarges crops to whole images (Szegedy et al., 2014, arXiv:1409.4842, section 6)."""
     return Augmentation(scale=scale, ratio=ratio)
 
 
@@ -157,5 +157,5 @@ def standard(
     scale: Scale,
     ratio: Ratio,
 ) -> Augmentation:
-    """All of these."""
+    """Return an augmentation that combines flip, rotation, colour jitter and resized crop."""
     return Augmentation(probability, degrees, scale, ratio, brightness, contrast, saturation, hue)

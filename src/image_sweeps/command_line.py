@@ -1,4 +1,4 @@
-"""The command line, looked at before Hydra acts on it, so that a mistake costs nothing and is told whole."""
+"""The check of the command line before Hydra acts on it, so that a mistake costs nothing and is fully reported."""
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ SEARCH = "hydra/sweeper=optuna"
 
 
 def checked_arguments(arguments: Sequence[str]) -> list[str]:
-    """`arguments` as Hydra is to see them. Where they are wrong, the process ends, saying why.
+    """Return `arguments` in the form for Hydra. If they are wrong, report the problems and end the process.
 
     A single cell is composed and checked here, before Hydra makes its folder. A sweep is left to the sweeper, which
-    composes every arm itself: its overrides are wrapped as sweeps over one value, or else Hydra would first apply them
-    to the default choices, and refuse `-m optimizer=adam,adamw optimizer.eps=1e-6`, because sgd has no eps.
+    composes every arm itself: its overrides are wrapped as sweeps over one value. Otherwise Hydra would first apply
+    them to the default choices, and refuse `-m optimizer=adam,adamw optimizer.eps=1e-6`, because sgd has no eps.
     """
     hide_credentials()
     args = get_args_parser().parse_intermixed_args(list(arguments))  # Hydra refuses overrides on both sides of a flag
@@ -57,13 +57,13 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def asks_only() -> bool:
-    """Whether the command line only asks something, and trains nothing."""
+    """Return whether the command line only requests information, and trains nothing."""
     asked, _ = get_args_parser().parse_known_args()
     return bool(asked.help or asked.hydra_help or asked.cfg or asked.info or asked.shell_completion)
 
 
 def _checked(args: Namespace, overrides: list[str], parsed: Sequence[Override]) -> list[str]:
-    """The overrides as Hydra is to see them."""
+    """Return the overrides in the form for Hydra."""
     config_name = "config" if args.config_name is None else args.config_name
     if args.help or args.hydra_help or args.cfg or args.info:
         refuse_all(list(problems_by_override(overrides, config_name, RunMode.RUN).values()) if overrides else [])
@@ -89,12 +89,12 @@ def _checked(args: Namespace, overrides: list[str], parsed: Sequence[Override]) 
 
 
 def _is_hydras(override: Override, *, sweeps: bool) -> bool:
-    """Whether Hydra applies the override to its own part; of a sweep, also what is taken away from the others."""
+    """Return whether Hydra applies the override to its own configuration or, in a sweep, deletes a key (`~key`)."""
     return not override.is_sweep_override() and (override.is_hydra_override() or (sweeps and override.is_delete()))
 
 
 def _planned(overrides: Sequence[str], wrong: Mapping[str, str], config_name: str) -> "Plan":
-    """The plan of what is asked; where some of it is wrong, that is told with all that is wrong with the rest."""
+    """Return the plan, or raise ConfigError with the problems in `wrong` and those of the other overrides."""
     from image_sweeps.sweep.plan import plan
 
     if "" in wrong:
@@ -108,7 +108,7 @@ def _planned(overrides: Sequence[str], wrong: Mapping[str, str], config_name: st
 
 
 def _refuse_search(overrides: Sequence[str], wrong: Mapping[str, str], config_name: str) -> None:
-    """Tell what is wrong with a search, all of it."""
+    """Raise ConfigError with every problem of a search."""
     from image_sweeps.search.plan import plan_search
 
     problems = list(wrong.values())
@@ -121,21 +121,21 @@ def _refuse_search(overrides: Sequence[str], wrong: Mapping[str, str], config_na
 
 
 def _unwritable(hydras: Sequence[str], config_name: str) -> str | None:
-    """Why a single cell's own folder cannot be made where the user wants it."""
+    """Return why the folder that the user wants for a single cell cannot be made, or None."""
     if not any(text.lstrip("+").startswith("hydra.run") for text in hydras):
         return None
     return folder_problem("hydra.run.dir", run_folder(hydras, config_name))
 
 
 def _missing_folder(flag: str, folder: Path | None) -> str | None:
-    with suppress(OSError):  # too long to be one
+    with suppress(OSError):  # the name is too long for a folder
         if folder is None or folder.is_dir():
             return None
     return f"{flag} {folder}: there is no such folder"
 
 
 def _unswept(override: Override) -> str | None:
-    """Why an override cannot stand on the command line of a single cell."""
+    """Return why an override cannot be used on the command line of a single cell, or None."""
     if override.is_sweep_override():
         return f"{override.input_line}: several values need a sweep; add -m, or write a list as key=[1,2]"
     if override.key_or_group in SWEEP_KEYS:
@@ -144,7 +144,7 @@ def _unswept(override: Override) -> str | None:
 
 
 def _unasked(planned: "Plan") -> str | None:
-    """Why a configuration that declares a sweep cannot run as a single cell."""
+    """Return why a configuration that declares a sweep cannot run as a single cell, or None if it declares none."""
     if planned.factors:
         factors = ", ".join(planned.factors)
         one_cell = "hydra.sweeper.params=null hydra.sweeper.blocks=null"
@@ -153,7 +153,7 @@ def _unasked(planned: "Plan") -> str | None:
 
 
 def _misplaced(override: Override) -> str | None:
-    """Why an override cannot stand on the command line of a sweep."""
+    """Return why an override cannot be used on the command line of a sweep, or None."""
     if override.key_or_group in ("hydra.sweep.dir", "hydra.sweep.subdir"):
         return f"{override.input_line}: a sweep keeps its cells by id under outputs_dir; set outputs_dir=... instead"
     if override.is_hydra_override() and override.is_sweep_override():
@@ -162,7 +162,7 @@ def _misplaced(override: Override) -> str | None:
 
 
 def _started_by_torchrun() -> str | None:
-    """Why a sweep cannot run in each of several processes."""
+    """Return why a sweep cannot run in the processes of torchrun, or None without torchrun."""
     if (started := TorchrunEnv.load()) is None:
         return None
     return (
@@ -172,7 +172,7 @@ def _started_by_torchrun() -> str | None:
 
 
 def _unquoted(override: Override) -> str | None:
-    """Why a grid given as `hydra.sweeper.params` or `hydra.sweeper.blocks` cannot be read."""
+    """Return why a grid given as `hydra.sweeper.params` or `hydra.sweeper.blocks` cannot be read, or None."""
     if override.is_hydra_override() and not override.is_sweep_override() and _holds_sweep(override.value()):
         return f"{override.input_line}: what sweeps in it has to be in quotes, as in {{seed: 'range(3)'}}"
     return None
@@ -185,8 +185,8 @@ def _holds_sweep(value: object) -> bool:
 
 
 def _deferred(override: Override) -> str:
-    """The override as a sweep, which Hydra leaves to the sweeper, where only some configurations may know its key."""
-    plain = "${" not in str(override.input_line)  # Hydra would look up what it refers to before it is checked
+    """Return the override as a sweep, which Hydra leaves to the sweeper, if only some configurations know its key."""
+    plain = "${" not in str(override.input_line)  # Hydra would resolve the interpolation before it is checked
     known_to_all = override.is_hydra_override() or (override.key_or_group in SWEEP_KEYS and plain)
     if known_to_all or override.is_sweep_override() or override.is_delete():
         return str(override.input_line)

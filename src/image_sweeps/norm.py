@@ -1,4 +1,4 @@
-"""Normalisation layers. A model asks for one by what it follows: feature maps (N, C, H, W) or vectors (N, F).
+"""Normalization layers. A model asks for one by the input that it gets: feature maps (N, C, H, W) or vectors (N, F).
 
 Every layer has a learned scale and shift per channel or feature.
 """
@@ -13,22 +13,22 @@ Epsilon = Annotated[float, Field(gt=0)]
 
 
 class Norm(Protocol):
-    """What every choice of the group can make."""
+    """The interface of every choice of the group."""
 
     def maps(self, num_channels: int) -> nn.Module:
-        """The layer after a convolution with `num_channels` filters."""
+        """Return the layer after a convolution with `num_channels` filters."""
 
     def vectors(self, num_features: int) -> nn.Module:
-        """The layer after a linear layer with `num_features` outputs.
+        """Return the layer after a linear layer with `num_features` outputs.
 
         Raises:
-            ValueError: where it would leave too little of the vector to learn from.
+            ValueError: if the layer would leave too little of the vector to learn from.
         """
 
 
 @dataclass(frozen=True)
 class NoNorm:
-    """No normalisation."""
+    """No normalization."""
 
     def maps(self, num_channels: int) -> nn.Module:
         return nn.Identity()
@@ -39,7 +39,7 @@ class NoNorm:
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Each channel over the batch and all positions (Ioffe and Szegedy, 2015, arXiv:1502.03167)."""
+    """Normalization of each channel over the batch and all positions (Ioffe and Szegedy, 2015, arXiv:1502.03167)."""
 
     _: KW_ONLY
     eps: Epsilon
@@ -54,9 +54,9 @@ class BatchNorm:
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """Each image over all channels and positions (Ba, Kiros and Hinton, 2016, arXiv:1607.06450).
+    """Normalization of each image over all channels and positions (Ba, Kiros and Hinton, 2016, arXiv:1607.06450).
 
-    Over feature maps it is a group norm of one group (Wu and He, 2018, section 3), which needs no fixed image size.
+    For feature maps it is a group norm of one group (Wu and He, 2018, section 3), which needs no fixed image size.
     """
 
     _: KW_ONLY
@@ -72,7 +72,7 @@ class LayerNorm:
 
 @dataclass(frozen=True)
 class GroupNorm:
-    """Each image over groups of channels and all positions (Wu and He, 2018, arXiv:1803.08494)."""
+    """Normalization of each image over groups of channels and all positions (Wu and He, 2018, arXiv:1803.08494)."""
 
     _: KW_ONLY
     num_groups: PositiveInt
@@ -97,7 +97,7 @@ class GroupNorm:
 
 
 def _refuse_tiny_groups(setting: str, group_size: int) -> None:
-    """One or two values that are shifted to mean 0 and scaled to variance 1 are constants: nothing could be learned."""
+    """Refuse groups of one or two values: with mean 0 and variance 1 they are constants, and nothing can be learned."""
     if group_size < 3:
         raise ValueError(
             f"{setting}: would normalise over {group_size} value{'s'[: group_size != 1]} of a vector, which leaves "

@@ -1,4 +1,4 @@
-"""Optimizers. Each takes the parameters to train, and what its YAML says."""
+"""Optimizers. Each factory takes the parameters to train, and the settings of its YAML file."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -22,7 +22,7 @@ def sgd(
     nesterov: bool,
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.Optimizer:
-    """Stochastic gradient descent: v <- momentum * v + g, w <- w - lr * v, with g the gradient plus weight_decay * w.
+    """Return stochastic gradient descent: v <- momentum * v + g, w <- w - lr * v, g = gradient + weight_decay * w.
 
     With nesterov, w <- w - lr * (g + momentum * v) (Sutskever et al., 2013).
     """
@@ -32,12 +32,12 @@ def sgd(
 def adam(
     parameters: Parameters, *, lr: PositiveFloat, betas: Betas, eps: PositiveFloat, weight_decay: NonNegativeFloat
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba, 2014, arXiv:1412.6980); weight_decay * w is added to the gradient and rescaled with it."""
+    """Return Adam (Kingma and Ba, 2014, arXiv:1412.6980); the gradient includes weight_decay * w, rescaled with it."""
     return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
 def adamw(
     parameters: Parameters, *, lr: PositiveFloat, betas: Betas, eps: PositiveFloat, weight_decay: NonNegativeFloat
 ) -> torch.optim.Optimizer:
-    """Adam with decoupled decay, w <- w - lr * weight_decay * w (Loshchilov and Hutter, 2017, arXiv:1711.05101)."""
+    """Return AdamW: decoupled decay w <- w - lr * weight_decay * w (Loshchilov and Hutter, 2017, arXiv:1711.05101)."""
     return torch.optim.AdamW(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)

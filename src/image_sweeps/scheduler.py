@@ -1,7 +1,7 @@
 """Learning-rate schedules, stepped after every optimizer step, so that an epoch's length does not matter.
 
-Each choice takes the optimizer, the number of epochs and the steps of an epoch. What is configured is what runs: a
-schedule that does not fit into the epochs is refused when the configuration is checked.
+Each choice takes the optimizer, the number of epochs and the number of steps per epoch. A schedule runs exactly as
+configured: one that does not fit into the epochs is refused when the configuration is checked.
 """
 
 import math
@@ -18,26 +18,26 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Schedule(ABC):
-    """A rule that sets the optimizer's rates."""
+    """A rule that sets the optimizer's learning rates."""
 
     @abstractmethod
     def after_step(self) -> None:
-        """Set the rates of the next step."""
+        """Set the learning rates of the next step."""
 
     def after_epoch(self, val_loss: float) -> None:  # noqa: B027, most rules know everything beforehand
-        """Take notice of how validation went."""
+        """Take the validation loss of an epoch into account."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """What is needed to go on as if never stopped."""
+        """Return the state that is needed to resume the schedule as if it had never stopped."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the schedule from the result of `state_dict`."""
 
 
 class PerStep(Schedule):
-    """A schedule that is known beforehand."""
+    """A schedule whose rates are all known before training."""
 
     def __init__(self, scheduler: LRScheduler) -> None:
         self.scheduler = scheduler
@@ -54,7 +54,10 @@ class PerStep(Schedule):
 
 
 class Plateau(Schedule):
-    """Multiplies the rate by `factor` once val/loss has not fallen, by `threshold` of it, in `patience` + 1 epochs."""
+    """A schedule that multiplies the rate by `factor` after `patience` + 1 epochs in which val/loss has not fallen.
+
+    Only a fall of more than the share `threshold` below the best val/loss counts.
+    """
 
     def __init__(
         self,
@@ -99,7 +102,7 @@ class Plateau(Schedule):
 def none(
     optimizer: torch.optim.Optimizer, num_epochs: int, steps_per_epoch: int, *, warmup_epochs: NonNegativeFloat
 ) -> Schedule:
-    """The rate stays as the optimizer has it, after the warm-up."""
+    """Return a schedule that keeps the optimizer's rate after the warm-up."""
     return PerStep(LambdaLR(optimizer, _warmup(warmup_epochs, steps_per_epoch)))
 
 
@@ -112,7 +115,7 @@ def step(
     gamma: Factor,
     warmup_epochs: NonNegativeFloat,
 ) -> Schedule:
-    """The rate is multiplied by gamma after every `every_epochs` epochs, counted from the start."""
+    """Return a schedule that multiplies the rate by gamma after every `every_epochs` epochs, counted from the start."""
     warmup = _warmup(warmup_epochs, steps_per_epoch)
 
     def factor(t: int) -> float:
@@ -129,9 +132,9 @@ def cosine(
     min_factor: Share,
     warmup_epochs: NonNegativeFloat,
 ) -> Schedule:
-    """Half a cosine wave from the full rate, after the warm-up, to min_factor of it, at the end of the last epoch.
+    """Return a schedule that falls by half a cosine wave, from the end of the warm-up to the end of the last epoch.
 
-    (Loshchilov and Hutter, 2016, arXiv:1608.03983, equation 5, one cycle.)
+    It ends at min_factor of the full rate (Loshchilov and Hutter, 2016, arXiv:1608.03983, equation 5, one cycle).
     """
     warmup = _warmup(warmup_epochs, steps_per_epoch)
     start, end = warmup_epochs * steps_per_epoch, num_epochs * steps_per_epoch
@@ -153,12 +156,15 @@ def onecycle(
     end_factor: Factor,
     cycle_momentum: bool,
 ) -> Schedule:
-    """Up to the optimizer's rate and down again, by cosines (Smith and Topin, 2017, arXiv:1708.07120)."""
+    """Return a schedule with a cosine rise to the optimizer's rate, then a cosine fall to end_factor of that rate.
+
+    The source is Smith and Topin, 2017, arXiv:1708.07120.
+    """
     return PerStep(
         OneCycleLR(
             optimizer,
             max_lr=[group["lr"] for group in optimizer.param_groups],
-            total_steps=num_epochs * steps_per_epoch + 1,  # one more than is used: the rate is also set after the last
+            total_steps=num_epochs * steps_per_epoch + 1,  # one step more: the rate is also set after the last
             pct_start=rising_share,
             div_factor=1 / start_factor,
             final_div_factor=start_factor / end_factor,
@@ -177,11 +183,11 @@ def plateau(
     threshold: Annotated[float, Field(ge=0, lt=1)],
     warmup_epochs: NonNegativeFloat,
 ) -> Schedule:
-    """The rate falls when val/loss no longer does."""
+    """Return a schedule that lowers the rate when val/loss no longer falls."""
     return Plateau(optimizer, _warmup(warmup_epochs, steps_per_epoch), factor, patience, threshold)
 
 
 def _warmup(warmup_epochs: float, steps_per_epoch: int) -> Callable[[int], float]:
-    """The factor of step t, from 0: (t + 1) / n for the first n steps, then 1 (Goyal et al., 2017, section 2.2)."""
+    """Return the factor of step t, from 0: (t + 1) / n in the first n steps, then 1 (Goyal et al., 2017, sec. 2.2)."""
     num_steps = warmup_epochs * steps_per_epoch
     return lambda t: min(1.0, (t + 1) / num_steps) if num_steps else 1.0

@@ -30,7 +30,7 @@ USAGE = "sync takes [outputs_dir=...] [tracking.uri=...]"
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     hide_credentials()
     arguments = sys.argv[1:]
     if arguments in (["-h"], ["--help"]):
@@ -47,13 +47,13 @@ def main() -> None:
 
 
 def sync(outputs_dir: Path, uri: str | None) -> bool:
-    """Bring all that is kept under `outputs_dir` to its store, and write the reports of these sweeps again.
+    """Deliver all records kept under `outputs_dir` to their store, and write the reports of these sweeps again.
 
     Args:
-        outputs_dir: of the runs.
-        uri: of the server, where it is another than the one that the runs were to go to.
+        outputs_dir: the folder that contains the runs and sweeps.
+        uri: the tracking URI to use instead of the configured one of each run; None for the configured one.
 
-    Returns: whether everything is there now. What is not has been said.
+    Returns: whether all records have been delivered. The remaining ones have been reported on the terminal.
     """
     brought, complaints, left = 0, dict[str, None](), 0
     for folder in _kept(outputs_dir):
@@ -69,7 +69,7 @@ def sync(outputs_dir: Path, uri: str | None) -> bool:
 
 
 def _kept(outputs_dir: Path) -> Iterator[Path]:
-    """The folders of sweeps and single runs that have something to bring."""
+    """Yield the folders of sweeps and single runs that have undelivered records."""
     for kind in ("runs", "sweeps"):
         for folder in sorted((outputs_dir / kind).glob("*/")):
             if pending(folder)[0]:
@@ -77,13 +77,13 @@ def _kept(outputs_dir: Path) -> Iterator[Path]:
 
 
 def _store_of(folder: Path, outputs_dir: Path, uri: str | None) -> Store:
-    """Where the records in `folder` belong."""
+    """Return the store to which the records in `folder` belong."""
     begin = next(journals(folder)).entries()[0]
     return store_at(outputs_dir, uri or begin["uri"], begin["experiment"])
 
 
 def _bring(folder: Path, store: Store) -> None:
-    """Bring what is there; then the report of a sweep, which had to do without the store, is written again."""
+    """Deliver the records, then write the report of a sweep again: it was written without the store."""
     deliver_all(folder, store)
     sweep = Journal(folder)
     if sweep.exists and not sweep.open and (folder / SweepFile.PLAN).exists():
@@ -93,7 +93,7 @@ def _bring(folder: Path, store: Store) -> None:
 
 
 def show_synced(num_brought: int, num_left: int, complaints: Sequence[str]) -> None:
-    """What came of bringing records to the store."""
+    """Show the outcome of delivering records to the store."""
     CONSOLE.print(f"{num_brought} records brought to the tracking store, {num_left} left", markup=False)
     for complaint in complaints:
         show_error(complaint)

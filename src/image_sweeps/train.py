@@ -22,31 +22,31 @@ from image_sweeps.system.torchrun import TorchrunEnv
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def job(cfg: DictConfig) -> None:
-    """One cell, as Hydra runs it.
+    """Run one cell, as Hydra's task function.
 
     Raises:
-        KeyboardInterrupt: where a cell of a sweep was interrupted: the launcher is to start no other.
+        KeyboardInterrupt: if a cell of a sweep was interrupted, so that the launcher starts no other cell.
     """
     from image_sweeps.launch.job import (
-        run_job,  # torch and mlflow, three seconds that --help and --cfg job need not wait
+        run_job,  # imports torch and MLflow: three seconds that --help and --cfg job save
     )
 
     run_job(cfg)
 
 
 def main() -> None:
-    """The command line. Of the processes that torchrun has started, only rank 0 reads it."""
+    """Run the command line. Of the processes that torchrun has started, only rank 0 reads it."""
     if (started := TorchrunEnv.load()) is not None and started.rank > 0:
         if not asks_only():
             from image_sweeps.fit.ranks import follow_torchrun
 
             follow_torchrun(started)
         return
-    logging.raiseExceptions = False  # a log that a full disk does not take would fill the terminal with tracebacks
+    logging.raiseExceptions = False  # on a full disk, logging would fill the terminal with tracebacks
     sys.argv[1:] = checked_arguments(sys.argv[1:])
     try:
         job()
-    except KeyboardInterrupt:  # the second one, or outside of a cell
+    except KeyboardInterrupt:  # the second Ctrl-C, or one outside of a cell
         sys.exit(128 + signal.SIGINT)
 
 

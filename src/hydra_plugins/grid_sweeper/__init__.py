@@ -1,6 +1,6 @@
 """The default Hydra sweeper: every arm of the grid is composed and checked before the first one runs.
 
-Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
+Hydra imports this module at every start, also for `--help`. Slow imports are therefore inside the methods.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class GridSweeper(CellSweeper["Plan"]):
-    """Hydra's side of a sweep; `image_sweeps.sweep` plans and runs it."""
+    """The Hydra interface of a sweep; `image_sweeps.sweep` plans and runs it."""
 
     def plan(self, overrides: list[str]) -> "Plan":
         from image_sweeps.sweep.plan import plan

@@ -1,6 +1,6 @@
-"""The Hydra sweeper of a search: Optuna proposes trials one by one, and ends those that are not worth going on with.
+"""The Hydra sweeper of a search: Optuna proposes trials one by one, and prunes those that are not worth continuing.
 
-Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
+Hydra imports this module at every start, also for `--help`. Slow imports are therefore inside the methods.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class OptunaSweeper(CellSweeper["SearchPlan"]):
-    """Hydra's side of a search; `image_sweeps.search` plans and runs it."""
+    """The Hydra interface of a search; `image_sweeps.search` plans and runs it."""
 
     def plan(self, overrides: list[str]) -> "SearchPlan":
         from image_sweeps.launch.launcher import CellLauncher
@@ -40,7 +40,7 @@ class OptunaSweeper(CellSweeper["SearchPlan"]):
         return run_search(planned, self._launcher(planned.options.batch_size))
 
     def _launcher(self, batch_size: int) -> "Launcher":
-        """The launcher, if it is one of this project, as it is; others are given some trials at a time."""
+        """Return an adapter of the launcher: one of this project requests single trials, another gets batches."""
         from image_sweeps.launch.launcher import CellLauncher
         from image_sweeps.search.launcher import BatchLauncher, SlotLauncher
 

@@ -1,6 +1,6 @@
-"""The default Hydra launcher: every cell in a process of its own, as many at a time as the machine has slots for.
+"""The default Hydra launcher: every cell runs in its own process, one cell per slot of the machine.
 
-Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
+Hydra imports this module at every start, also for `--help`. Slow imports are therefore inside the methods.
 """
 
 import importlib
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class PoolLauncher(CellLauncher):
-    """Hydra's side of the pool; `image_sweeps.launch.pool` runs the cells."""
+    """The Hydra interface of the pool; `image_sweeps.launch.pool` runs the cells."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Start the fork server, which gets ready while the sweep is planned. Ends the process on wrong options (2)."""
+        """Start the fork server, which imports while the sweep is planned. End the process (2) on wrong options."""
         from image_sweeps.launch import fork_server
 
         if not config.dry_run:
@@ -59,5 +59,5 @@ class PoolLauncher(CellLauncher):
 
 
 def prepare_report() -> None:
-    """Import what the sweep is summed up with, a second's worth."""
+    """Import the module that reports the sweep, which takes a second."""
     importlib.import_module("image_sweeps.report.publish")

@@ -1,6 +1,6 @@
-"""A Hydra launcher for Ray: every cell is a task of a cluster, or of one on this machine, with a share of a GPU.
+"""A Hydra launcher for Ray: every cell is a task of an existing cluster or a local one, and may share a GPU.
 
-Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
+Hydra imports this module at every start, also for `--help`. Slow imports are therefore inside the methods.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RayLauncher(CellLauncher):
-    """Hydra's side of Ray; `image_sweeps.launch.ray` hands the cells over."""
+    """The Hydra interface of Ray; `image_sweeps.launch.ray` submits the cells."""
 
     elsewhere = True
     connection: "Connection | None" = None
@@ -34,14 +34,14 @@ class RayLauncher(CellLauncher):
         self.checked = RayOptions.checked(raw)
 
     def prepare(self, configs: "Sequence[Config]") -> None:
-        """Connect to the cluster, and look at its nodes."""
+        """Connect to the cluster and check its nodes."""
         from image_sweeps.launch.ray.engine import Connection
 
         if self.connection is None:
             self.connection = Connection.to(self.checked, configs)
 
     def num_slots(self, config: "Config") -> int:
-        """As many as the nodes that are there have room for."""
+        """Return how many cells fit on the present nodes, at least 1."""
         assert self.connection is not None
         return self.connection.num_slots or 1
 
@@ -52,7 +52,7 @@ class RayLauncher(CellLauncher):
         from image_sweeps.system.console import show_error
 
         assert self.connection is not None
-        if not self.connection.alive:  # and these are retries
+        if not self.connection.alive:  # the driver was lost, and these cells are retries
             try:
                 self.connection = Connection(self.connection.setup)
             except ConfigError as error:

@@ -1,6 +1,6 @@
-"""A Hydra launcher for clusters: the cells of a sweep are the tasks of one SLURM job array.
+"""A Hydra launcher for clusters: the cells of a sweep are the tasks of a SLURM job array.
 
-Hydra imports this module at every start, also for `--help`, so that what takes long is imported in the methods.
+Hydra imports this module at every start, also for `--help`. Slow imports are therefore inside the methods.
 """
 
 from collections.abc import Iterable
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class SlurmLauncher(CellLauncher):
-    """Hydra's side of SLURM; `image_sweeps.launch.slurm` puts the cells into its queue."""
+    """The Hydra interface of SLURM; `image_sweeps.launch.slurm` submits the cells."""
 
     elsewhere = True
 
     def check(self) -> None:
-        """Ask SLURM too, which knows its partitions and what their nodes have."""
+        """Check the options, and ask SLURM, which knows its partitions and the resources of their nodes."""
         from image_sweeps.launch.slurm import queue
         from image_sweeps.launch.slurm.engine import Slurm
         from image_sweeps.launch.slurm.options import SlurmOptions
 
         options = SlurmOptions.checked(self.options)
         queue.check(options.flags)
-        self.engine = Slurm(options)  # one for all attempts: it knows which cells it has handed over before
+        self.engine = Slurm(options)  # one for all attempts: it remembers which cells it has submitted
 
     def check_search(self) -> None:
         if self.engine.num_slots is None:
@@ -40,7 +40,7 @@ class SlurmLauncher(CellLauncher):
             )
 
     def num_slots(self, config: "Config") -> int:
-        """At least; SLURM runs as many as there is room for where `array_parallelism` does not say."""
+        """Return `array_parallelism`, or 1 if it is not set: SLURM then runs as many cells as it has room for."""
         return self.engine.num_slots or 1
 
     def run(self, folders: Iterable[Path], num_cells: int) -> "list[Result]":

@@ -1,1 +1,1 @@
-"""What a cell is, how far it has come, and the files that it leaves in its folder."""
+"""Cells, their status, and the files in their folders."""

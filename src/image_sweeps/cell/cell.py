@@ -1,4 +1,4 @@
-"""A cell: one configuration, trained once. Its identity says what was asked, not how it was spelled or where it ran."""
+"""A cell: one configuration, trained once. Its id depends on what is trained, not on the spelling or the machine."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ from image_sweeps.system.files import write_text
 
 @dataclass(frozen=True)
 class SweepContext:
-    """What a cell knows of its sweep.
+    """The sweep of a cell, and the place of the cell in it.
 
     Attributes:
-        id: the sweep's.
-        position: the cell's place among the cells, from 1.
+        id: the id of the sweep.
+        position: the position of the cell among the `num_cells` cells of the sweep, from 1.
     """
 
     id: str
@@ -35,14 +35,14 @@ class Cell:
     Attributes:
         id: 12 hexadecimal digits, a digest of what can change the result: the scientific part of the configuration and
             the content of the data set.
-        name: what varies in it, as in `model=cnn_batch seed=1`.
-        levels: the same as a mapping, `{"model": "cnn_batch", "seed": "1"}`: its value of each factor of the sweep.
-        overrides: the command line that makes it.
-        choices: of the groups, as in `{"model": "cnn_batch"}`.
-        fingerprint: of the data set's content.
+        name: the varied overrides, for example `model=cnn_batch seed=1`.
+        levels: the level of each factor of the sweep, for example `{"model": "cnn_batch", "seed": "1"}`.
+        overrides: the overrides of the command line that makes the cell.
+        choices: the choice of each group, for example `{"model": "cnn_batch"}`.
+        fingerprint: the fingerprint of the data set's content.
         raw: the resolved configuration as plain containers.
-        config: the same, checked.
-        sweep: the sweep that it is planned in, if any.
+        config: the checked configuration.
+        sweep: the sweep that the cell is planned in, if any.
     """
 
     id: str
@@ -57,9 +57,9 @@ class Cell:
 
     @classmethod
     def of(cls, composed: Composed, overrides: Sequence[str], fingerprint: str, varied: Sequence[str] = ()) -> Self:
-        """The cell of a composed configuration, on the data with this fingerprint.
+        """Return the cell of a composed configuration, on the data with this fingerprint.
 
-        It is named by what is `varied`; where that is nothing, by all that was overridden, or else by its network.
+        The cell is named by the `varied` overrides; without these by all scientific overrides, or else by its network.
         """
         ours = [text for text in overrides if not text.startswith(OWNED_BY_HYDRA)]
         science = [text for text in ours if is_scientific(text.lstrip("+~").split("=")[0])]
@@ -71,14 +71,14 @@ class Cell:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the cell down, so that editing `conf/` later cannot change it."""
+        """Write the cell into `folder`, so that later edits of `conf/` cannot change it."""
         plan = {key: value for key, value in vars(self).items() if key != "config"}
         plan["sweep"] = asdict(self.sweep) if self.sweep else None
         write_text(folder / CellFile.CELL, json.dumps(plan, indent=2))
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """The cell that was saved in `folder`, or None where none was."""
+        """Return the cell that was saved in `folder`, or None if there is none."""
         if not (folder / CellFile.CELL).exists():
             return None
         plan = json.loads((folder / CellFile.CELL).read_text())
@@ -89,7 +89,7 @@ class Cell:
 
 
 def identity(config: Config, fingerprint: str) -> str:
-    """The digest of what can change a result; equal for every spelling of the same cell."""
+    """Return the digest of what can change a result, which is equal for every spelling of the same cell."""
     science = {**config.scientific(), "dataset_fingerprint": fingerprint}
     weights = science["model"].get("weights")
     if weights is not None and Path(weights).is_file():  # the content counts, not the name

@@ -1,12 +1,12 @@
-"""Whose a cell, or a sweep, is where no lock says so: the attempt's that claimed it last.
+"""The claim on a cell or a sweep: without reliable locks, the folder belongs to the attempt that claimed it last.
 
-The locks of a network file system may be missing, or be those of each machine alone (`nolock`, `local_lock` of nfs(5)).
-And a scheduler that has lost sight of a machine starts its cells again elsewhere, while they go on there. So every
-attempt leaves a token of its own, and looks whether it is still there before it writes what lasts: a fencing token
-(M. Kleppmann, "How to do distributed locking", 2016). No clocks are compared.
+The locks of a network file system may be missing, or may hold on one machine only (`nolock`, `local_lock` of nfs(5)).
+A scheduler that has lost contact with a machine starts its cells again elsewhere, while they still run there. Every
+attempt therefore leaves its own token, and checks that the token is still there before it writes anything that lasts:
+a fencing token (M. Kleppmann, "How to do distributed locking", 2016). No clocks are compared.
 
-Between looking and writing another attempt may come. What is written then does no harm: a checkpoint is the one that
-the other attempt will come to, and a record that arrives twice is one.
+Another attempt may claim the folder between the check and the write. Such a write does no harm: a checkpoint is one
+that the other attempt will reach too, and a record that arrives twice is stored once.
 """
 
 import uuid
@@ -19,15 +19,15 @@ from image_sweeps.system.interrupt import Interrupted
 
 
 class SupersededError(Interrupted):
-    """Another attempt has claimed what this one was at; this one is to leave everything as it is."""
+    """Another attempt has claimed the folder of this attempt, which must leave everything as it is."""
 
 
 class Claim:
-    """What an attempt has of a folder until another claims it.
+    """The claim of an attempt on a folder, which holds until another attempt claims the folder.
 
     Args:
-        folder: the cell's, or the sweep's.
-        token: what this attempt left there.
+        folder: the folder of the cell or of the sweep.
+        token: the token that the attempt left in the folder.
     """
 
     def __init__(self, folder: Path, token: str) -> None:
@@ -35,10 +35,10 @@ class Claim:
 
     @classmethod
     def acquire(cls, folder: Path) -> Self:
-        """Claim `folder`, whoever had it.
+        """Claim `folder`, even if another attempt has claimed it.
 
         Raises:
-            DiskError: where that cannot be written down.
+            DiskError: if the token cannot be written.
         """
         claim = cls(folder, uuid.uuid4().hex)
         write_text(folder / CellFile.CLAIM, claim.token)
@@ -46,15 +46,15 @@ class Claim:
 
     @classmethod
     def current(cls, folder: Path) -> Self | None:
-        """The claim that somebody has on `folder` now, or None where nobody ever had one."""
+        """Return the present claim on `folder`, or None if no attempt ever claimed it."""
         path = folder / CellFile.CLAIM
         return cls(folder, path.read_text()) if path.exists() else None
 
     def raise_if_superseded(self) -> None:
-        """Pass where it still holds.
+        """Check that the claim still holds.
 
         Raises:
-            SupersededError: where another attempt has claimed the folder since.
+            SupersededError: if another attempt has claimed the folder since.
         """
         if (self.folder / CellFile.CLAIM).read_text() != self.token:
             raise SupersededError(f"{self.folder.name}: another attempt, of whichever machine, has taken it over")

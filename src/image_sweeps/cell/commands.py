@@ -1,4 +1,4 @@
-"""Command lines: what runs a cell again, what adds replicates, what finishes a sweep."""
+"""Command lines that run a cell again, add replicates to a sweep, or finish a sweep."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,21 +9,21 @@ from image_sweeps.config.invocation import program
 from image_sweeps.config.schema import GROUPS, SEED, SWEEP_KEYS, Config, is_scientific
 
 ENOUGH_SEEDS = 5
-"""What is proposed: at five, the factor of the 95% t interval is 2.8; at two it is 12.7, at three 4.3."""
+"""The number of seeds to propose: with 5, the factor of the 95% t interval is 2.8; with 2 it is 12.7, with 3 4.3."""
 
 
 def of_cell(overrides: Sequence[str]) -> str:
-    """What trains a cell again by itself, from the overrides that made it."""
+    """Return the command that trains a cell again as a single run, from the overrides that made the cell."""
     return shlex.join([*program("train"), *(text for text in overrides if _key(text) not in SWEEP_KEYS)])
 
 
 def of_params(params: Mapping[str, str], defaults: Mapping[str, str]) -> str:
-    """What trains a cell again by itself, from the parameters of its run.
+    """Return the command that trains a cell again as a single run, from the parameters of its run.
 
     Args:
         params: choices and flattened configuration, as text.
-        defaults: the same of the configuration that these choices make by themselves; only what differs from it is
-            written out.
+        defaults: the parameters that follow from these choices alone; only values that differ from them are written
+            out.
     """
     values = {
         key: value
@@ -39,7 +39,7 @@ def of_params(params: Mapping[str, str], defaults: Mapping[str, str]) -> str:
 
 
 def with_more_seeds(command: str, seeds: Sequence[str], sweep: str) -> str:
-    """The sweep's own command, with as many seeds as are enough, which finds its finished cells done."""
+    """Return the command that resumes the sweep with at least ENOUGH_SEEDS seeds; finished cells are not run again."""
     wanted = [int(seed) for seed in seeds]
     while len(wanted) < ENOUGH_SEEDS:
         wanted.append(max(wanted) + 1)
@@ -49,12 +49,12 @@ def with_more_seeds(command: str, seeds: Sequence[str], sweep: str) -> str:
 
 
 def to_finish(command: str, sweep: str) -> str:
-    """The sweep's own command, going on with what is missing."""
+    """Return the command of the sweep that resumes it and runs the missing cells."""
     return _amended(command, {"resume": sweep})
 
 
 def _amended(command: str, values: Mapping[str, str]) -> str:
-    """A command line with these keys set, and without what asked for something else than running."""
+    """Return a command line with these keys set, and without `dry_run`."""
     dropped = {*values, "dry_run"}
     kept = [token for token in shlex.split(command) if "=" not in token or _key(token) not in dropped]
     return shlex.join([*kept, *(f"{key}={value}" for key, value in values.items())])
@@ -65,7 +65,7 @@ def _key(override: str) -> str:
 
 
 def _typed(value: str) -> str:
-    """A parameter, which MLflow keeps as Python prints it, in Hydra's grammar."""
+    """Return a parameter in Hydra's grammar; MLflow keeps it as Python prints it."""
     if value in ("None", "True", "False"):
         return {"None": "null"}.get(value, value.lower())
     plain = value.replace(".", "").replace("-", "").replace("_", "").isalnum() or value.startswith("[")

@@ -1,4 +1,4 @@
-"""What a run was made with: enough to make it again, or to say why that gave something else."""
+"""The environment of a run: enough to repeat the run, or to explain why a repetition gave another result."""
 
 import platform
 import subprocess
@@ -13,7 +13,7 @@ PACKAGES = ("torchvision", "hydra-core", "omegaconf", "mlflow", "numpy", "scikit
 
 
 def environment(device: torch.device) -> dict[str, str]:
-    """Names and versions of everything below the project's own code."""
+    """Return names and versions of the device, the platform, the packages and the code."""
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "python": platform.python_version(),
@@ -27,9 +27,9 @@ def environment(device: torch.device) -> dict[str, str]:
     }
 
 
-@lru_cache(maxsize=1)  # what was imported is what counts, not what the checkout becomes meanwhile
+@lru_cache(maxsize=1)  # the imported code counts, not later changes of the checkout
 def git_state() -> dict[str, str]:
-    """`git.commit` and `git.dirty` of the project's checkout; empty where it is none."""
+    """Return `git.commit` and `git.dirty` of the project's checkout; empty if there is no checkout or no git."""
     if CHECKOUT is None:
         return {}
 

@@ -1,4 +1,4 @@
-"""Who is told how cells get on: a terminal, the process that started a cell, a file."""
+"""The listener that is told of the progress of cells: a terminal, the process that started a cell, or a file."""
 
 from typing import TYPE_CHECKING
 
@@ -12,34 +12,34 @@ if TYPE_CHECKING:  # keeps torch away from --help
 
 
 class CellListener:
-    """Is told how cells get on, and does nothing about it; a subclass overrides what it cares for.
+    """A listener for the progress of cells that does nothing; a subclass overrides the methods that it needs.
 
-    A process that trains a cell calls `on_data_ready` to `on_notice`. A launcher knows when a cell gets a process and
-    when that is gone; it calls all but `on_data_ready`, for several cells at a time.
+    A process that trains a cell calls `on_data_ready` to `on_notice`. A launcher knows when the process of a cell
+    starts and ends; it calls all methods except `on_data_ready`, for several cells at a time.
     """
 
     def on_process_start(self, cell: "Cell", where: str) -> None:
-        """The cell gets a process on `where`. One that was thrown off its machine may get another."""
+        """Handle the start of a process for the cell on `where`. A cell that loses its machine may get another one."""
 
     def on_data_ready(self, cell: "Cell", source: "Dataset", splits: "Splits", device: "torch.device") -> None:
-        """The data of the cell has been read and split."""
+        """Handle the end of loading: the data of the cell has been read and split."""
 
     def on_train_start(self, cell: "Cell", num_done: int) -> None:
-        """The cell is about to train. `num_done` epochs are behind it, where it goes on from a checkpoint."""
+        """Handle the start of training. `num_done` epochs are done already if the cell continues from a checkpoint."""
 
     def on_epoch_end(self, cell: "Cell", epoch: "Epoch") -> None:
-        """One more epoch has been measured and kept."""
+        """Handle the end of an epoch, which has been measured and is in the checkpoint."""
 
     def on_failure(self, cell: "Cell", text: str) -> None:
-        """The cell has failed; `text` is the message, or the traceback where the error does not explain itself."""
+        """Handle a failed cell. `text` is the message, or the traceback if the error does not explain itself."""
 
     def on_notice(self, text: str) -> None:
-        """The user should know `text` at once. Called from any thread."""
+        """Show `text` to the user at once. May be called from any thread."""
 
     def on_cell_end(self, result: "Result") -> None:
-        """The cell has ended, in whichever way."""
+        """Handle the end of the cell, whatever its result."""
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the cell is to stop after the epoch that it is in."""
+        """Whether the cell should stop after its present epoch."""
         return False

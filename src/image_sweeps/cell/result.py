@@ -1,4 +1,4 @@
-"""What a cell leaves for the sweep: a small file in its own folder, written by the cell itself."""
+"""The result of a cell: a small file in its folder, from which the sweep learns how the cell ended."""
 
 import json
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from image_sweeps.system.files import DiskError, write_first, write_text
 
 
 class Pruned(Exception):  # noqa: N818, nothing went wrong
-    """A search gave the cell up: it is over, and is not tested.
+    """The search has pruned the cell, which is over and will not be tested.
 
     Attributes:
-        epochs: that it has trained.
-        best: of them; None where there is none.
+        epochs: the epochs that the cell has trained.
+        best: the best of these epochs; None if there is none.
     """
 
     def __init__(self, reason: str, epochs: Sequence[Epoch], best: Epoch | None) -> None:
@@ -27,14 +27,14 @@ class Pruned(Exception):  # noqa: N818, nothing went wrong
 
 @dataclass(frozen=True)
 class Result:
-    """A cell's outcome. The numbers are those of a finished cell; a pruned one was not tested.
+    """The result of a cell. All numbers are set if the cell finished; a pruned cell has no test accuracy.
 
     Attributes:
         status: finished, pruned, failed or interrupted.
-        reason: why it was pruned, failed or was interrupted, else None.
-        run_id: MLflow's.
-        num_epochs: that it trained.
-        seconds: of training and validation, all epochs.
+        reason: why the cell was pruned, failed or was interrupted, else None.
+        run_id: the id of the run in MLflow.
+        num_epochs: the number of epochs that the cell trained.
+        seconds: the time of training and validation over all epochs.
     """
 
     cell: str
@@ -58,17 +58,17 @@ class Result:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to be done."""
+        """Whether nothing is left to do for the cell."""
         return self.status.over
 
     def save(self, folder: Path) -> None:
-        """Leave the outcome in the cell's folder.
+        """Write the result into the folder of the cell.
 
-        That a cell did not finish need not be known: without an outcome it is one that is still to be run. A full disk
-        is often why it did not, and whoever writes down how a cell ended has other cells to look after.
+        If the cell is not over, a failed write is ignored: without a result, the cell counts as still to be run. A full
+        disk is often why a cell did not finish, and the process that writes the result may have other cells to run.
 
         Raises:
-            DiskError: where the disk does not take the outcome of a cell that is over.
+            DiskError: if the disk does not take the result of a cell that is over.
         """
         try:
             write_text(folder / CellFile.RESULT, json.dumps(asdict(self), indent=2))
@@ -77,23 +77,23 @@ class Result:
                 raise
 
     def save_first(self, folder: Path) -> bool:
-        """Leave the outcome where there is none: one that the cell itself has left meanwhile counts. Needs no lock.
+        """Write the result unless the cell itself has written one meanwhile, which then counts. Needs no lock.
 
-        Returns: whether it is the one that is there now.
+        Returns: False if there was a result already.
         """
         try:
             return write_first(folder / CellFile.RESULT, json.dumps(asdict(self), indent=2))
         except DiskError:
-            return True  # as above
+            return True  # ignored, as in `save`
 
     @staticmethod
     def remove(folder: Path) -> None:
-        """Forget the outcome of an earlier attempt."""
+        """Remove the result of an earlier attempt."""
         (folder / CellFile.RESULT).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """What the cell of `folder` left, or None where it left nothing."""
+        """Return the result in `folder`, or None if there is none."""
         path = folder / CellFile.RESULT
         if not path.exists():
             return None
@@ -102,7 +102,7 @@ class Result:
 
 
 def load_status(folder: Path) -> CellStatus:
-    """What has become of the cell in `folder`. One that failed goes on from its checkpoint too, where it has one."""
+    """Return the status of the cell in `folder`. A failed cell, too, can continue from its checkpoint if it has one."""
     result = Result.load(folder)
     if result is not None and result.status is not CellStatus.INTERRUPTED:
         return result.status

@@ -1,6 +1,6 @@
-"""A sweep written down: what was planned, by which command, with which code, packages and data.
+"""The saved plan of a sweep: its cells, its command, and the code, packages and data that they depend on.
 
-It is what a sweep is resumed by, and what its report reads. `plan.json` in the sweep's folder holds it.
+A sweep is resumed from its plan, and the report reads it. `plan.json` in the folder of the sweep holds the plan.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ if TYPE_CHECKING:  # a report needs no torch
     from image_sweeps.cell.cell import Cell
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
-"""Those that a result depends on."""
+"""The packages that a result depends on."""
 
 
 @dataclass(frozen=True)
 class SavedCell:
-    """What the plan keeps of a cell. The attributes are those of `Cell`."""
+    """The part of a cell that the plan keeps. The attributes are the same as in `Cell`."""
 
     id: str
     name: str
@@ -41,17 +41,17 @@ class SavedCell:
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """A sweep as it was planned.
+    """The plan of a sweep.
 
     Attributes:
-        sweep: its id.
-        command: the command line.
-        created: when it was planned first, in ISO 8601.
-        versions: of Python and the packages that a result depends on, and the git commit.
-        sources: a digest of every file of the code, by its path.
+        sweep: the id of the sweep.
+        command: the command line of the sweep.
+        created: the time of the first plan of the sweep, in ISO 8601.
+        versions: the versions of Python and of the packages that a result depends on, and the git commit.
+        sources: a digest of every Python file of the package, by its path.
         data: the fingerprint of every data set, by its settings as JSON.
-        factors: what varies, with its values.
-        cells: of this plan and of those that it resumed.
+        factors: the factors with their levels.
+        cells: the cells of this plan and of the plans that it resumed.
     """
 
     sweep: str
@@ -65,7 +65,7 @@ class SavedPlan:
 
     @classmethod
     def of(cls, cells: "Sequence[Cell]", factors: Mapping[str, Sequence[str]], sweep: str, command: str) -> Self:
-        """The plan, with the state of everything that it rests on."""
+        """Return the plan of these cells, with the present state of the code, packages and data."""
         return cls(
             sweep=sweep,
             command=command,
@@ -79,10 +79,10 @@ class SavedPlan:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The plan of the sweep in `folder`.
+        """Return the plan of the sweep in `folder`.
 
         Raises:
-            ConfigError: where there is none.
+            ConfigError: if there is no plan.
         """
         try:
             content = json.loads((folder / SweepFile.PLAN).read_text())
@@ -94,7 +94,7 @@ class SavedPlan:
         write_text(folder / SweepFile.PLAN, json.dumps(self, default=vars))
 
     def resumed_as(self, now: Self) -> Self:
-        """The sweep with the cells of `now`, which may be more; those that are not asked for any more stay known."""
+        """Return the plan `now` with the time of this plan, and with those cells of this plan that `now` lacks."""
         asked = {cell.id for cell in now.cells}
         kept = [cell for cell in self.cells if cell.id not in asked]
         factors = {
@@ -107,25 +107,25 @@ class SavedPlan:
         )
 
     def changes(self, now: "SavedPlan") -> list[str]:
-        """What results depend on and is not the same any more, in words."""
+        """Return the changes of data, code and versions between this plan and `now`, in words."""
         return [*_changed_data(self.data, now.data), *_changed_code(self, now), *_changed_versions(self, now)]
 
 
 def folder_of(outputs_dir: Path) -> Path:
-    """Where sweeps are kept."""
+    """Return the folder that the sweeps are kept in."""
     return outputs_dir.resolve() / "sweeps"
 
 
 def sweeps_in(outputs_dir: Path) -> list[str]:
-    """The ids of the sweeps that are kept there, the one that was begun last at the end."""
+    """Return the ids of the sweeps that are kept under `outputs_dir`, the latest one last."""
     return sorted(path.parent.name for path in folder_of(outputs_dir).glob(f"*/{SweepFile.PLAN}"))
 
 
 def find(outputs_dir: Path, name: str) -> str:
-    """The id of the sweep called `name`: itself, or for `last` the one that was begun last.
+    """Return the id of the sweep called `name`, which is an id, or `last` for the latest sweep.
 
     Raises:
-        ConfigError: where there is no such sweep.
+        ConfigError: if there is no such sweep.
     """
     known = sweeps_in(outputs_dir)
     if name == "last" and known:
@@ -137,7 +137,7 @@ def find(outputs_dir: Path, name: str) -> str:
 
 
 def saved_cell(cell: "Cell") -> SavedCell:
-    """What the plan keeps of `cell`."""
+    """Return the part of `cell` that the plan keeps."""
     return SavedCell(**{name: _kept(cell, name) for name in SavedCell.__annotations__})
 
 
@@ -151,7 +151,7 @@ def _data_settings(cell: "Cell") -> str:
 
 
 def _digests() -> dict[str, str]:
-    """Of the files of the code. Configurations are left out: a cell is resolved, so that they are part of its id."""
+    """Return the digests of the code, without configurations: a cell is resolved, so that they are part of its id."""
     return {
         str(path.relative_to(PACKAGE.parent)): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         for path in sorted(PACKAGE.rglob("*.py"))

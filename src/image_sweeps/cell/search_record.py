@@ -1,6 +1,6 @@
-"""What is known of a search, written down for its report, which is made without Optuna: `search.json`.
+"""The record of a search, `search.json`, from which the report is made without Optuna.
 
-The study has it all too, but for the confirmation.
+The study of Optuna holds the same facts, except for the confirmation.
 """
 
 import json
@@ -14,10 +14,10 @@ from image_sweeps.cell.status import CellStatus
 from image_sweeps.system.files import write_text
 
 CONFIGURATION = "configuration"
-"""The factor of a search: which of its configurations a cell has, the default one or that of a trial."""
+"""The only factor of a search. Its levels are the default configuration and the configurations of the trials."""
 
 Cost = tuple[float, ...]
-"""What a trial reached in each objective, turned so that the smallest is the best."""
+"""The value of a trial in each objective, negated if the objective is maximized, so that the smallest is the best."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Trial:
     """One trial.
 
     Attributes:
-        number: from 0.
-        cell: its id; None where its values do not go together.
-        state: what became of it.
-        values: of the objectives; None where it did not finish.
-        best: of the first objective, the best epoch of a trial that was pruned; None where none was measured.
-        point: its values, as one would type them, by the keys of the space.
-        num_epochs: that were trained for it.
-        seconds: that these took.
-        same_as: the earlier trial that had the same cell, if any: nothing was trained for this one.
-        reason: why it has no value.
+        number: the number of the trial in the study, from 0.
+        cell: the id of the trial's cell; None if the values of the trial are an invalid combination.
+        state: the status of the trial.
+        values: the values of the objectives; None if the trial did not finish.
+        best: the first objective at the best epoch of a finished or pruned trial; None if it is not known.
+        point: the values of the parameters, as one would type them, by the keys of the space.
+        num_epochs: the number of epochs that were trained for the trial.
+        seconds: the time that these epochs took.
+        same_as: the number of an earlier trial with the same cell, if any: then nothing was trained for this one.
+        reason: why the trial has no values.
     """
 
     number: int
@@ -51,20 +51,20 @@ class Trial:
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """A search, as far as it has come.
+    """The present state of a search.
 
     Attributes:
-        objectives: the names of what is to be reached.
-        directions: maximize or minimize, of each.
-        sampler, pruner: as configured.
-        space: what was written of each parameter.
-        n_trials: that it goes on to; None where another limit ends it.
-        num_epochs: of a trial, at most.
-        default: the id of the cell without anything that varies, by which a search is known again.
-        complete: whether nothing is left to be tried.
-        trials: in order.
-        importances: of the parameters, shares that add up to 1; None where there are too few trials to tell.
-        confirmed: the cells that were trained with fresh seeds, and the configuration of each.
+        objectives: the names of the objectives.
+        directions: `maximize` or `minimize` for each objective.
+        sampler, pruner: the sampler and the pruner as configured.
+        space: the definition of each parameter as the user wrote it.
+        n_trials: the number of trials that the search aims at; None if another limit ends the search.
+        num_epochs: the largest number of epochs of a trial.
+        default: the id of the cell with the default configuration, by which a resumed search is recognized.
+        complete: whether no trial is left to be run.
+        trials: the trials in their order.
+        importances: shares of the parameters that add up to 1; None if the search is incomplete or has too few trials.
+        confirmed: the configuration of each cell that was trained with fresh seeds, by the id of the cell.
     """
 
     objectives: list[str]
@@ -81,12 +81,12 @@ class SearchRecord:
     confirmed: Mapping[str, str]
 
     def save(self, folder: Path) -> None:
-        """Write it into the sweep's folder."""
+        """Write the record into the folder of the sweep."""
         write_text(folder / SweepFile.SEARCH, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """That of the sweep in `folder`; None where it is no search."""
+        """Return the search record of the sweep in `folder`, or None if the sweep is no search."""
         path = folder / SweepFile.SEARCH
         if not path.exists():
             return None
@@ -96,13 +96,13 @@ class SearchRecord:
 
 
 def cost_of(values: Iterable[float], directions: Iterable[str]) -> Cost:
-    """The cost of these values of the objectives, each of which is to be maximized or minimized."""
+    """Return the cost of these values of the objectives; each direction is `maximize` or `minimize`."""
     pairs = zip(values, directions, strict=True)
     return tuple(-value if direction == "maximize" else value for value, direction in pairs)
 
 
 def pareto_front(costs: Mapping[int, Cost]) -> list[int]:
-    """The trials that no other beats, which would be as good in every objective and better in one (Pareto)."""
+    """Return the trials that no other trial beats, by being as good in every objective and better in one (Pareto)."""
     return [number for number, own in costs.items() if not any(_beats(other, own) for other in costs.values())]
 
 

@@ -1,4 +1,4 @@
-"""What has become of a cell."""
+"""The status of a cell."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,43 +10,43 @@ RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
 class CellStatus(StrEnum):
-    """What has become of a cell, or of a search's trial, in the order in which it is told."""
+    """The status of a cell or of a trial, in the order in which summaries list it."""
 
     FINISHED = "finished"
-    """It was trained and tested."""
+    """The cell was trained and tested."""
     PRUNED = "pruned"
-    """A search gave it up; it was not tested."""
+    """A search ended the cell early; it was not tested."""
     INTERRUPTED = "interrupted"
-    """It was asked to stop, or its process has gone; it goes on from its checkpoint."""
+    """The cell was asked to stop, or its process is gone; it continues from its checkpoint."""
     FAILED = "failed"
-    """It ended in an error."""
+    """The cell ended in an error."""
     RUNNING = "running"
-    """A process is at work on it, as far as its records tell."""
+    """A process works on the cell, according to its records."""
     LOST = "lost"
-    """It finished, and its results are gone."""
+    """The cell finished, but its run is not in the store any more."""
     NEW = "not run"
-    """Nothing of it has been kept."""
+    """Nothing of the cell has been kept."""
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to be done."""
+        """Whether nothing is left to do for the cell."""
         return self in (CellStatus.FINISHED, CellStatus.PRUNED)
 
     @property
     def run_status(self) -> RunStatus:
-        """MLflow's status of the run of such a cell, which has one."""
+        """MLflow's status of the run of such a cell. LOST and NEW have none."""
         return _RUN_STATUS[self]
 
     @classmethod
     def of_run(cls, run_status: RunStatus, *, pruned: bool) -> "CellStatus":
-        """The status of a cell by that of its run in MLflow, and whether the run has the tag of a pruned one."""
+        """Return the status of a cell from the status of its run in MLflow; `pruned` tells if the run has that tag."""
         ended = (cls.FINISHED, cls.INTERRUPTED, cls.FAILED)
         by_run = {status.run_status: status for status in ended}
         return cls.PRUNED if pruned else by_run.get(run_status, cls.RUNNING)
 
     @property
     def next_step(self) -> str:
-        """What a sweep that is resumed does with the cell."""
+        """The words for what a resumed sweep does with the cell."""
         steps = {CellStatus.INTERRUPTED: "to continue", CellStatus.FAILED: "to retry"}
         return str(self) if self.over else steps.get(self, "to run")
 
@@ -61,7 +61,7 @@ _RUN_STATUS: dict[CellStatus, RunStatus] = {
 
 
 def format_counts(statuses: Iterable[CellStatus], noun: str = "cell") -> str:
-    """`24 cells: 17 finished, 2 to continue, 1 to retry, 4 to run`."""
+    """Return counts like `24 cells: 17 finished, 2 to continue, 1 to retry, 4 to run`."""
     counts = Counter(status.next_step for status in statuses)
     steps = dict.fromkeys(status.next_step for status in CellStatus)
     parts = [f"{counts[step]} {step}" for step in steps if counts[step]]

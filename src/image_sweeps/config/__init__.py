@@ -1,1 +1,1 @@
-"""What a configuration may say: its schema, its composition by Hydra, and everything that can be wrong with it."""
+"""Configurations: their schema, their composition by Hydra, and the checks of everything that can be wrong."""

@@ -1,7 +1,7 @@
-"""From overrides to checked configurations, with every mistake in them found.
+"""Composition of overrides into validated configurations, with all mistakes collected.
 
-Each override is looked at by itself, the sound ones are composed, and whatever is wrong with the outcome is added, so
-that the user mends a command line once.
+Each override is parsed by itself, the valid ones are composed, and the problems of the composed configuration are
+added, so that the user has to correct a command line only once.
 """
 
 import shlex
@@ -31,7 +31,7 @@ from image_sweeps.system.home import CONF
 
 
 def unique_id() -> str:
-    """A name for a folder that no other start can share; it sorts by time."""
+    """Return a folder name that no other start of the program gets; such names sort by time."""
     return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
@@ -41,7 +41,7 @@ OmegaConf.register_new_resolver("program", lambda command: shlex.join(program(co
 
 @dataclass(frozen=True)
 class Composed:
-    """A resolved configuration as plain containers, the same checked, and the choices it was put together from."""
+    """A resolved configuration as plain containers, its validated form, and the group choices that it comes from."""
 
     raw: dict[str, Any]
     config: Config
@@ -49,10 +49,10 @@ class Composed:
 
     @classmethod
     def of(cls, cfg: DictConfig, choices: Mapping[str, str]) -> Self:
-        """The configuration of a Hydra job, `cfg`.
+        """Return the validated configuration of a Hydra job, `cfg`.
 
         Raises:
-            ConfigError: with all that is wrong with it.
+            ConfigError: with every problem of the configuration.
         """
         raw = resolved(cfg)
         return cls(raw, Config.checked(raw), {group: choices[group] for group in GROUPS})
@@ -60,9 +60,9 @@ class Composed:
 
 @contextmanager
 def hydra_at(config_dir: Path = CONF, extra_dir: Path | None = None) -> Iterator[None]:
-    """Make `config_dir`, and `extra_dir` after it, known to Hydra for as long as the block runs.
+    """Initialize Hydra with the search path `config_dir`, then `extra_dir`, while the block runs.
 
-    The same as Hydra does for its flags --config-path and --config-dir.
+    Hydra does the same for its flags --config-path and --config-dir.
     """
     version.setbase("1.3")
     search_path = create_config_search_path(str(config_dir))
@@ -76,27 +76,27 @@ def hydra_at(config_dir: Path = CONF, extra_dir: Path | None = None) -> Iterator
 
 
 def composed(overrides: Sequence[str], config_name: str = "config") -> Composed:
-    """The configuration that `overrides`, none of which sweeps, make of `conf/`. Needs `hydra_at`.
+    """Return the configuration composed of `conf/` and `overrides`, none of which is a sweep. Needs `hydra_at`.
 
     Raises:
-        ConfigError: with all that is wrong with the overrides, the files they choose, and the outcome.
+        ConfigError: with every problem of the overrides, of the files that they choose, and of the result.
     """
     where = [text for text in overrides if text.startswith(SEARCHPATH)]
     return Composer(config_name, where).composed([text for text in overrides if text not in where])
 
 
 Outcome = tuple[dict[str, Any], dict[str, str]]
-"""A resolved configuration, and the choices that it was put together from."""
+"""A resolved configuration, and the group choices that it comes from."""
 
 
 class Composer:
-    """Composes many configurations that have much in common. Each is what Hydra makes of its overrides by themselves.
+    """A composer of many similar configurations. Each one equals what Hydra composes of its overrides alone.
 
-    The outcomes share what they have in common; it must not be changed.
+    The results share containers, so callers must not change them.
 
     Args:
-        config_name: of the primary file.
-        hydra: overrides of Hydra's own keys, which hold for all.
+        config_name: the name of the primary configuration file.
+        hydra: overrides of Hydra's own keys, which apply to every configuration.
     """
 
     def __init__(self, config_name: str = "config", hydra: Sequence[str] = ()) -> None:
@@ -108,10 +108,10 @@ class Composer:
         self._part = cache(_part)
 
     def composed(self, overrides: Sequence[str]) -> Composed:
-        """The configuration of these overrides, none of which sweeps. Needs `hydra_at`.
+        """Return the configuration of these overrides, none of which is a sweep. Needs `hydra_at`.
 
         Raises:
-            ConfigError: with all that is wrong with the overrides, the files they choose, and the outcome.
+            ConfigError: with every problem of the overrides, of the files that they choose, and of the result.
         """
         asked = self._parsed([*self.hydra, *overrides])
         problems = [one.problem for one in asked if one.problem]
@@ -140,7 +140,7 @@ class Composer:
         return asked
 
     def _whole(self, choices: Choices, values: Sequence[ParsedOverride]) -> Outcome:
-        """The choices composed, and then the values changed one after the other: as Hydra does it."""
+        """Compose the choices, then apply the values one after the other, as Hydra does."""
         base = self._cache.of(choices)
         cfg = base.cfg()
         try:
@@ -151,9 +151,9 @@ class Composer:
             raise ConfigError([explained(error)]) from None
 
     def _from_parts(self, choices: Choices, values: Sequence[ParsedOverride]) -> Outcome | None:
-        """The same at once, put together from the parts under each key at the top, most of which are known already.
+        """Assemble the result of `_whole` from one part per top-level key; most parts are cached already.
 
-        None where a part may depend on another one, or where one cannot be made.
+        Return None if a part may depend on another one, or if a part cannot be composed.
         """
         touched: dict[str, list[ParsedOverride]] = {}
         for value in values:
@@ -168,12 +168,12 @@ class Composer:
             for top, asked in touched.items():
                 raw[top] = self._part(leaves.get(top, trunk), top, tuple(asked))
         except (ConfigError, HydraException, OmegaConfBaseException):
-            return None  # the whole says why
+            return None  # `_whole` reports the reason
         return raw, chosen
 
 
 def _part(base: Base, top: str, values: tuple[ParsedOverride, ...]) -> Any:
-    """What stands under one key at the top of `base`, with values in it changed."""
+    """Return the resolved part of `base` below one top-level key, with `values` applied."""
     part = OmegaConf.masked_copy(base.cfg(), [top])
     OmegaConf.set_struct(part, True)
     for value in values:

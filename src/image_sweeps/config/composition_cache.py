@@ -1,6 +1,6 @@
-"""What sets of choices make of `conf/`, each composed by Hydra once, and as few of them as will do.
+"""A cache of compositions: Hydra composes each set of group choices once, and as few sets as possible.
 
-Hydra needs about 60 ms to compose a configuration, most of it to find, read and merge files.
+Hydra needs about 60 ms to compose a configuration, mostly to find, read and merge the files of `conf/`.
 """
 
 import pickle
@@ -26,17 +26,17 @@ from image_sweeps.config.schema import GROUPS
 Choices = tuple[ParsedOverride, ...]
 
 ENVIRONMENT = re.compile(r"\$\{oc\.env:[^${}]*\}")
-"""An interpolation that refers to nothing else in the configuration."""
+"""The pattern of an interpolation of an environment variable, which refers to no other key of the configuration."""
 
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """What a set of choices makes, before any value is changed.
+    """The composition of a set of choices, before any value is changed.
 
     Attributes:
-        pickled: the configuration, without Hydra's own part; read back 6 times as fast as it is copied.
-        choices: of the groups.
-        plain: the configuration resolved; empty where something in it refers to something else in it.
+        pickled: the configuration without Hydra's own part; unpickling it is 6 times as fast as copying it.
+        choices: the choice of each group.
+        plain: the resolved configuration; empty if it refers to its own keys or cannot be resolved.
     """
 
     pickled: bytes
@@ -44,16 +44,16 @@ class Base:
     plain: dict[str, Any]
 
     def cfg(self) -> DictConfig:
-        """The configuration, to be changed."""
+        """Return a new copy of the configuration, which the caller may change."""
         cfg: DictConfig = pickle.loads(self.pickled)  # noqa: S301, written by this process
         return cfg
 
 
 class CompositionCache:
-    """Composes sets of choices, and remembers what they make.
+    """A cache that composes each set of choices once.
 
     Args:
-        config_name: of the primary file.
+        config_name: the name of the primary configuration file.
     """
 
     def __init__(self, config_name: str) -> None:
@@ -65,10 +65,10 @@ class CompositionCache:
         self._first: dict[str, ParsedOverride] = {}
 
     def of(self, choices: Choices) -> Base:
-        """What the choices make. Needs `hydra_at`.
+        """Return the composition of the choices. Needs `hydra_at`.
 
         Raises:
-            ConfigError: where they cannot be composed.
+            ConfigError: if the choices cannot be composed.
         """
         made = self._made(choices)
         if isinstance(made, str):
@@ -76,7 +76,7 @@ class CompositionCache:
         return made
 
     def _make(self, choices: Choices) -> Base | str:
-        """What the choices make, or why they cannot be composed."""
+        """Compose the choices, or return the reason why they cannot be composed."""
         try:
             cfg = compose(self.config_name, [choice.text for choice in choices], return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
@@ -87,13 +87,13 @@ class CompositionCache:
         return Base(pickle.dumps(own), {group: chosen[group] for group in GROUPS if group in chosen}, _closed(own))
 
     def _apart(self, choices: Choices) -> tuple[Base, dict[str, Base]]:
-        """What the choices make, but for some groups, whose part is to be taken from the base that stands by its name.
+        """Return a base for most groups, and for each of the other groups, by name, a base to take its part from.
 
-        These are the groups whose choice fills its own part and does nothing else. In the other bases the first such
-        choice that was met stands in for it, so that 6 activations and 4 norms are composed 9 times, and not 24.
+        The other groups are those whose choice fills only the part of its own group. In every other base, the first
+        such choice that was met replaces it, so that 6 activations and 4 norms are composed 9 times, not 24 times.
 
         Raises:
-            ConfigError: where they cannot be composed.
+            ConfigError: if the choices cannot be composed.
         """
         named = Counter(one.parsed.key_or_group for one in choices)
         own = {one.top: one for one in choices if self._is_local(one) and named[one.top] == 1}
@@ -110,7 +110,7 @@ class CompositionCache:
         return trunk, leaves
 
     def _is_local(self, choice: ParsedOverride) -> bool:
-        """Whether a choice fills its own group, and does nothing else."""
+        """Return whether a choice fills only the part of its own group."""
         parsed = choice.parsed
         if choice.top not in GROUPS or parsed.type is not OverrideType.CHANGE or parsed.package:
             return False
@@ -118,7 +118,7 @@ class CompositionCache:
         return file is not None and file.header["package"] is None and "defaults" not in file.config
 
     def _are_named_outright(self, choices: Choices) -> bool:
-        """Whether no file that is composed is named by groups' choices, as by `- both: ${model}_${norm}`."""
+        """Return whether no composed file takes its name from choices of groups, as in `- both: ${model}_${norm}`."""
         texts = [choice.text for choice in choices]
         used = loader().compute_defaults_list(self.config_name, texts, RunMode.RUN).defaults
         files = [self._file(default.config_path) for default in used]
@@ -126,7 +126,7 @@ class CompositionCache:
 
 
 def _file(path: str) -> ConfigResult | None:
-    """The file of a configuration, as it stands."""
+    """Return the configuration file at `path` before composition, or None if it does not exist."""
     return next((source.load_config(path) for source in loader().get_sources() if source.is_config(path)), None)
 
 
@@ -135,12 +135,12 @@ def _plain(cfg: Any) -> dict[str, Any]:
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """`cfg` as plain containers, with what it refers to in its place."""
+    """Return `cfg` as plain containers with all interpolations resolved."""
     return {str(key): value for key, value in OmegaConf.to_container(cfg, resolve=True).items()}  # type: ignore[union-attr]
 
 
 def _closed(cfg: DictConfig) -> dict[str, Any]:
-    """`cfg` resolved, or nothing where it refers to itself, or to what is not there."""
+    """Return `cfg` resolved, or an empty dict if it refers to its own keys or cannot be resolved."""
     if "${" in ENVIRONMENT.sub("", str(OmegaConf.to_container(cfg))):
         return {}
     try:
@@ -150,7 +150,7 @@ def _closed(cfg: DictConfig) -> dict[str, Any]:
 
 
 def explained(error: Exception) -> str:
-    """What Hydra or OmegaConf say, with the key where they know it."""
+    """Return the message of an error of Hydra or OmegaConf, with the key if the error knows it."""
     if isinstance(error.__cause__, OmegaConfBaseException):
         return f"{str(error).strip()}: {explained(error.__cause__)}".removeprefix(": ")
     if isinstance(error, OmegaConfBaseException) and error.full_key:
@@ -159,6 +159,6 @@ def explained(error: Exception) -> str:
 
 
 def failure(error: Exception) -> str:
-    """`explained`, or with the type of an error that is neither Hydra's nor OmegaConf's."""
+    """Return `explained` for an error of Hydra or OmegaConf, else the type and the message of the error."""
     known = isinstance(error, HydraException | OmegaConfBaseException)
     return explained(error) if known else f"{type(error).__name__}: {error}"

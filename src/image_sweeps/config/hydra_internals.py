@@ -1,4 +1,4 @@
-"""What is used of Hydra's inside, in one place: the names are those of Hydra 1.3.8, which pyproject.toml pins."""
+"""The only place that uses internals of Hydra; the names are those of Hydra 1.3.8, which pyproject.toml pins."""
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra

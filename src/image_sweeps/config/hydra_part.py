@@ -1,6 +1,6 @@
-"""Hydra's own part of a command line, tried before Hydra acts on it.
+"""Checks of Hydra's own part of a command line, made before Hydra acts on it.
 
-Hydra meets most mistakes there with exit code 1, and many with a traceback; some only after it has made folders.
+Hydra itself ends with exit code 1 on most mistakes there, often with a traceback, and sometimes after making folders.
 """
 
 import logging
@@ -22,16 +22,16 @@ from image_sweeps.config.composition_cache import failure
 from image_sweeps.config.overrides import SEARCHPATH, ParsedOverride, loader
 
 LAUNCHERS = ("pool", "slurm", "ray")
-"""Those that run cells from their folders."""
+"""The launchers that run cells from their folders."""
 
 SWEEPERS = ("grid", "optuna")
-"""Those that save cells into their folders."""
+"""The sweepers that save cells into their folders."""
 
 COMPLETION = re.compile(r"(install|uninstall|query)=(bash|fish|zsh)")
 
 
 def flag_problems(flags: Namespace) -> list[str]:
-    """What is wrong with Hydra's flags, taken together."""
+    """Return the problems of Hydra's flags and of their combination."""
     problems = []
     if flags.experimental_rerun is not None:
         problems.append(
@@ -55,15 +55,15 @@ def flag_problems(flags: Namespace) -> list[str]:
 
 
 def problems_by_override(overrides: Sequence[str], config_name: str, mode: RunMode) -> dict[str, str]:
-    """What Hydra would stop at when it composes and resolves its own part, by the override that is to blame.
+    """Return the errors that Hydra would raise for its own part, by the override that causes each of them.
 
-    That is the first one that is wrong after the sound ones before it; none, "", where the file is wrong by itself.
-    Needs `compose.hydra_at`.
+    An override causes an error if it fails together with the valid overrides before it. If the file is wrong without
+    any override, the only key is "". Needs `composition.hydra_at`.
 
     Args:
-        overrides: those of Hydra's own keys, and others that it applies by itself.
-        config_name: of the primary file.
-        mode: whether it runs a sweep.
+        overrides: the overrides of Hydra's own keys, and others that Hydra applies itself.
+        config_name: the name of the primary configuration file.
+        mode: whether Hydra runs a sweep.
     """
     if _problem(overrides, config_name, mode) is None:
         return {}
@@ -80,12 +80,12 @@ def problems_by_override(overrides: Sequence[str], config_name: str, mode: RunMo
 
 
 def run_folder(overrides: Sequence[str], config_name: str) -> Path:
-    """The folder that Hydra makes for a single cell. Needs `compose.hydra_at`, and overrides without a problem."""
+    """Return the folder that Hydra makes for a single cell. Needs `composition.hydra_at` and valid overrides."""
     return Path(str(loader().load_configuration(config_name, list(overrides), run_mode=RunMode.RUN).hydra.run.dir))
 
 
 def _no_such_choice(text: str) -> str | None:
-    """What is wrong with an override that chooses a file of Hydra's, where there is no such file."""
+    """Return the problem of an override that chooses a file of Hydra's that does not exist, else None."""
     return None if text.lstrip("+").startswith(SEARCHPATH) else ParsedOverride.parse(text).problem
 
 
@@ -104,9 +104,9 @@ def _problem(overrides: Sequence[str], config_name: str, mode: RunMode) -> str |
 
 
 def _act(cfg: DictConfig, mode: RunMode, folder: str) -> None:
-    """Do with Hydra's part what Hydra is going to do with it, as far as that leaves no traces."""
+    """Do with Hydra's part what Hydra will do with it, except for steps that leave traces."""
     with open_dict(cfg):
-        cfg.hydra.hydra_help.hydra_help = ""  # Hydra leaves it open
+        cfg.hydra.hydra_help.hydra_help = ""  # missing in Hydra's defaults
         cfg.hydra.job.num, cfg.hydra.job.id, cfg.hydra.runtime.output_dir = 0, "0", folder  # a launcher fills them in
     HydraConfig.instance().set_config(cfg)
     OmegaConf.to_container(cfg.hydra, resolve=True, throw_on_missing=True)
@@ -128,7 +128,7 @@ def _act(cfg: DictConfig, mode: RunMode, folder: str) -> None:
 
 
 def _configure_logging(cfg: DictConfig) -> None:
-    """Let `logging` take what is configured, and give it back."""
+    """Apply the logging configuration, then remove and close the handlers of the root logger."""
     for logs in (cfg.hydra.hydra_logging, cfg.hydra.job_logging):
         configure_log(logs, cfg.hydra.verbose)
     root = logging.getLogger()

@@ -1,4 +1,4 @@
-"""Command lines of `key=value` and nothing else, of the tools beside `image_sweeps.train`."""
+"""Command lines that consist of `key=value` only, for the tools other than `image_sweeps.train`."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ from image_sweeps.config.problems import near
 
 
 class UsageError(ValueError):
-    """The command line is none; the message says what it may be."""
+    """An invalid command line; the message says what is allowed."""
 
 
 def key_values(arguments: Sequence[str], keys: Sequence[str], usage: str) -> dict[str, str]:
-    """The values given, by key.
+    """Return the given values by key.
 
     Raises:
-        UsageError: where an argument is no key=value, or of no key that there is.
+        UsageError: if an argument is not key=value, or its key is not in `keys`.
     """
     given = {}
     for argument in arguments:

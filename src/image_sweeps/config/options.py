@@ -1,4 +1,4 @@
-"""Options of Hydra's own part, which a file in `conf/hydra/launcher/` or `conf/hydra/sweeper/` says."""
+"""Options of Hydra's own part, as a file in `conf/hydra/launcher/` or `conf/hydra/sweeper/` sets them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
@@ -12,10 +12,10 @@ LAUNCHER, SWEEPER = "hydra.launcher", "hydra.sweeper"
 
 
 class Options(BaseModel):
-    """Options, checked.
+    """The validated options of a launcher or sweeper.
 
     Attributes:
-        where: the key that they stand under.
+        where: the key that contains the options, for example `hydra.launcher`.
     """
 
     model_config = STRICT
@@ -23,7 +23,7 @@ class Options(BaseModel):
 
     @classmethod
     def checked(cls, raw: Mapping[str, Any]) -> Self:
-        """The options in `raw`.
+        """Return the validated options in `raw`.
 
         Raises:
             ConfigError: with every problem found.
@@ -38,9 +38,9 @@ class Options(BaseModel):
 
     @classmethod
     def describe(cls, problem: Any) -> str:
-        """One problem that pydantic has found, in words that begin with the option."""
+        """Return the text of a problem that pydantic found; it begins with the name of the option."""
         return describe_problem(problem, cls)
 
     def problems(self) -> Iterable[str]:
-        """What is wrong with options that are each right by itself."""
+        """Return the problems of options that are valid one by one but not together."""
         return ()

@@ -1,4 +1,4 @@
-"""Overrides in Hydra's grammar, each looked at by itself: Hydra stops at the first one that it cannot apply."""
+"""Overrides in Hydra's grammar, each checked by itself: Hydra stops at the first one that it cannot apply."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,26 +24,26 @@ MAX_DEPTH = 30
 
 
 def loader() -> ConfigLoader:
-    """What finds the files of `conf/`. Needs `compose.hydra_at`."""
+    """Return Hydra's loader of the files in `conf/`. Needs `composition.hydra_at`."""
     return GlobalHydra.instance().config_loader()
 
 
 def options_of(group: str, config_name: str | None = None, searchpath: Sequence[str] = ()) -> list[str]:
-    """The choices of a group; none where there is no such group. Needs `compose.hydra_at`.
+    """Return the choices of a group, or an empty list if there is no such group. Needs `composition.hydra_at`.
 
     Args:
-        group: its name.
-        config_name: of the primary file, which may say where else files are looked for.
-        searchpath: the overrides that do, `hydra.searchpath=[...]`.
+        group: the name of the group.
+        config_name: the name of the primary configuration file, which may extend the search path.
+        searchpath: the overrides that extend the search path, `hydra.searchpath=[...]`.
     """
     return loader().get_group_options(group, ObjectType.CONFIG, config_name, list(searchpath))
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
-    """The overrides in Hydra's grammar.
+    """Parse the overrides in Hydra's grammar.
 
     Raises:
-        ConfigError: naming each one that is not.
+        ConfigError: with every override that cannot be parsed.
     """
     parser = OverridesParser.create(loader())
     parsed: list[Override] = []
@@ -63,7 +63,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 
 
 def _unreadable(text: str) -> str | None:
-    """Why an override is not read: the parser calls itself at every bracket, and keys are looked for as files."""
+    """Return why an override is not parsed, or None: the parser recurses at brackets and looks keys up as files."""
     key = text.partition("=")[0]
     if len(key) > MAX_KEY:
         return f"{key[:40]}...: no key has {len(key)} characters; at most {MAX_KEY}"
@@ -78,13 +78,13 @@ def _unreadable(text: str) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class ParsedOverride:
-    """An override of one configuration, as Hydra is to apply it.
+    """An override of one configuration, in the form in which Hydra applies it.
 
     Attributes:
-        text: `key=value` as `++key=value`: a misspelled key is then found by our check, which names the near ones.
-        parsed: the same in Hydra's grammar.
-        is_choice: it says which files are composed, or is Hydra's own; any other is a value, applied to what they make.
-        problem: why there is no such choice, if there is none.
+        text: the override, with `key=value` as `++key=value`: our own check then reports a misspelled key with hints.
+        parsed: `text` in Hydra's grammar.
+        is_choice: whether the override selects files to compose, or is Hydra's own; others set values in the result.
+        problem: the message that there is no such choice, else None.
     """
 
     text: str
@@ -94,10 +94,10 @@ class ParsedOverride:
 
     @classmethod
     def parse(cls, text: str, look_up: Callable[[str], Sequence[str]] = options_of) -> Self:
-        """The override `text`, which does not sweep; `look_up` gives the choices of a group.
+        """Parse the override `text`, which is not a sweep; `look_up` returns the choices of a group.
 
         Raises:
-            ConfigError: where it is not in Hydra's grammar.
+            ConfigError: if the override is not in Hydra's grammar.
         """
         (parsed,) = parse([text])
         options = look_up(parsed.key_or_group)
@@ -110,30 +110,30 @@ class ParsedOverride:
 
     @property
     def top(self) -> str:
-        """The first part of its key."""
+        """The first component of the key."""
         return self.parsed.key_or_group.split(".")[0]
 
     @property
     def is_plain(self) -> bool:
-        """Whether it sets a value, below its own key, that refers to no other."""
+        """Whether the override sets a value without a package and without an interpolation of other keys."""
         return self.parsed.is_force_add() and self.parsed.package is None and "${" not in str(self.parsed.value())
 
     def apply(self, cfg: DictConfig) -> None:
-        """Change `cfg` as Hydra does after it has composed it.
+        """Apply the override to `cfg`, as Hydra does after it has composed `cfg`.
 
         Raises:
-            HydraException: where the override does not fit.
+            HydraException: if the override does not fit the configuration.
         """
         try:
             apply_overrides([self.parsed], cfg)
         except HydraException:
             raise
-        except Exception as error:  # OmegaConf's own slip, on a key that is no position in a list
+        except Exception as error:  # OmegaConf fails on a key that is not a list index
             raise HydraException(f"{self.text.removeprefix('++')}: {error}") from None
 
 
 def _no_such_choice(override: Override, options: Sequence[str]) -> str | None:
-    """What is wrong with `group=choice`, where the override is one."""
+    """Return the problem of a `group=choice` whose choice does not exist, else None."""
     if not options or override.is_delete():
         return None
     group, choice = override.key_or_group, override.value()

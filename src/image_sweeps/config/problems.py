@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words: the full key, the value received, what is accepted, the next step."""
+"""The problems of a configuration as text: the full key, the value received, what is accepted, the next step."""
 
 import difflib
 import inspect
@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from image_sweeps.system.console import show_error
 
 MAX_LISTED = 5
-"""Of names in a message."""
+"""The largest number of names that a message lists."""
 
 
 class ConfigError(ValueError):
-    """What the user has to mend, all of it at once; each problem a line or more of text."""
+    """Everything in a configuration that the user has to correct; each problem is one or more lines of text."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(dict.fromkeys(problems))
@@ -26,23 +26,23 @@ class ConfigError(ValueError):
 
 
 class DataError(Exception):
-    """The data cannot be had or cannot be used; the message says what was looked for, where, and the ways out."""
+    """The data is missing or unusable; the message says what was looked for, where, and what the user can do."""
 
 
 def near(name: str, names: Sequence[str], prefix: str = "") -> str:
-    """' Did you mean ...?' for a misspelled name, or nothing where no name is near."""
+    """Return ' Did you mean ...?' for a misspelled name, or an empty string if no name is similar."""
     matches = difflib.get_close_matches(name, names, n=1)
     return f" Did you mean {prefix}{matches[0]}?" if matches else ""
 
 
 def listed(names: Sequence[str]) -> str:
-    """The names, in a line; of many, the first ones and how many more there are."""
+    """Return the names on one line; of more than `MAX_LISTED` names, the first ones and the number of the others."""
     more = len(names) - MAX_LISTED
     return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def describe_problem(problem: Any, schema: type[BaseModel]) -> str:
-    """One pydantic error as: full key, value received, what is accepted."""
+    """Return the text of one pydantic error: the full key, the value received, and what is accepted."""
     path = [str(step) for step in problem["loc"]]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
@@ -81,16 +81,16 @@ def _all_keys(schema: type[BaseModel]) -> list[str]:
 
 
 WRONG_CONFIGURATION = 2
-"""The exit code where nothing ran."""
+"""The exit code of a process that ran nothing because its configuration is wrong."""
 
 
 def refuse(error: ConfigError) -> NoReturn:
-    """End the process: nothing was run."""
+    """Show the problems and end the process; nothing was run."""
     show_error(str(error))
     sys.exit(WRONG_CONFIGURATION)
 
 
 def refuse_all(problems: Sequence[str | None]) -> None:
-    """Raise what is not None of them, if anything, as one ConfigError."""
+    """Raise one ConfigError with all problems that are not None, if there are any."""
     if found := [problem for problem in problems if problem]:
         raise ConfigError(found)

@@ -1,9 +1,9 @@
-"""What a configuration may say, and every check of it, before any work.
+"""The schema of a configuration, and all checks of a configuration before any work begins.
 
-A choice of a group (`conf/optimizer/sgd.yaml`) names its builder as `_target_`, and the builder's own signature is its
-schema: keyword-only parameters, annotated with type and range, are what the YAML may set; positional ones are what the
-framework supplies. So one declaration serves the YAML, the check and the call. pydantic finds all mistakes at once, and
-this module adds the relations between keys that no single type can state.
+A choice of a group (`conf/optimizer/sgd.yaml`) names its builder as `_target_`, and the builder's signature is its
+schema: the YAML may set the keyword-only parameters, annotated with type and range; the framework supplies the
+positional ones. One declaration therefore serves the YAML, the check and the call. pydantic finds all mistakes at once,
+and this module adds the relations between keys that no single type can express.
 """
 
 import inspect
@@ -37,10 +37,10 @@ GROUPS = {"dataset": 1, "augmentation": 0, "activation": 0, "norm": 0, "model": 
 positional arguments that the framework supplies to its builders."""
 
 SEED = "seed"
-"""The key that makes replicates of a configuration."""
+"""The key whose values distinguish the replicates of a configuration."""
 
 SWEEP_KEYS = frozenset({"resume", "resume_anyway", "reuse", "dry_run", "retries", "on_failure", "cell_timeout_s"})
-"""Keys that say how a sweep is run; they are no part of any of its cells."""
+"""Keys that say how a sweep is run; they do not belong to any of its cells."""
 
 NOT_SCIENTIFIC = frozenset(
     {
@@ -50,16 +50,16 @@ NOT_SCIENTIFIC = frozenset(
         *("dataset.max_images", "dataset.max_image_mb", "dataset.max_total_mb"),
     }
 )
-"""Keys that cannot change a result, only where it is computed and kept; they are no part of a cell's identity.
+"""Keys that cannot change a result, only where it is computed and stored; they are not part of a cell's identity.
 
-The content of a data set is: its fingerprint stands for the path.
+The content of a data set is part of it: the fingerprint of the data set replaces the path.
 """
 
 UNSPLIT = {"folds": 1, "fold": 0, "split_seed": 0, "train_fraction": 1.0}
-"""Neutral values of what draws a data set's splits; its files, images and classes do not depend on them."""
+"""Neutral values of the keys that draw the splits; a data set's files, images and classes do not depend on them."""
 
 LARGEST_INTEGER, LARGEST_FLOAT = 2**63 - 1, 3.4028234663852886e38
-"""Of torch's int64 and float32."""
+"""The largest values of torch's int64 and float32."""
 
 _FOR_OTHERS = ContextVar("for other machines", default=False)
 
@@ -69,7 +69,7 @@ PathFromText = Annotated[Path, Field(strict=False)]
 
 
 class Part(BaseModel):
-    """A checked choice of one group: its builder, and the arguments that the config gives it."""
+    """A validated choice of one group: its builder, and the arguments that the configuration sets."""
 
     model_config = STRICT
     builder: ClassVar[Callable[..., Any]]
@@ -79,14 +79,14 @@ class Part(BaseModel):
         return {name: getattr(self, name) for name in type(self).model_fields if name != "target"}
 
     def build(self, *supplied: Any) -> Any:
-        """Call the builder with what the framework supplies and what the config says."""
+        """Call the builder with the arguments that the framework supplies and those that the configuration sets."""
         return type(self).builder(*supplied, **self.arguments())
 
 
 class Tracking(BaseModel):
-    """Where runs are recorded. `uri` is None for the embedded store, else a server's http(s) address.
+    """The settings of tracking. `uri` is None for the embedded store, else the http(s) address of a server.
 
-    With `offline` they stay in the folders of their cells until somebody brings them there.
+    With `offline`, runs stay in the folders of their cells until the user delivers them to the store.
     """
 
     model_config = STRICT
@@ -96,7 +96,7 @@ class Tracking(BaseModel):
 
 
 class EarlyStopping(BaseModel):
-    """Which epoch is the best, and when to stop waiting for a better one."""
+    """The rule for which epoch is the best, and for when to stop waiting for a better one."""
 
     model_config = STRICT
     watch: Literal["val/accuracy", "val/loss"]
@@ -105,7 +105,7 @@ class EarlyStopping(BaseModel):
 
 
 class Config(BaseModel):
-    """One cell's whole configuration, checked and frozen. `conf/config.yaml` says what each key means."""
+    """The whole configuration of one cell, validated and frozen. `conf/config.yaml` explains each key."""
 
     model_config = STRICT
     seed: Annotated[int, Field(ge=0, lt=2**32)]
@@ -130,7 +130,7 @@ class Config(BaseModel):
     on_failure: Literal["continue", "stop"]
     cell_timeout_s: (
         Annotated[float, Field(gt=0, le=2_000_000)] | None
-    )  # what waits for it counts milliseconds in 31 bits
+    )  # the call that waits counts milliseconds in 31 bits
     data_dir: PathFromText
     outputs_dir: PathFromText
     dataset: Part
@@ -144,15 +144,15 @@ class Config(BaseModel):
 
     @classmethod
     def checked(cls, raw: Mapping[str, Any]) -> Self:
-        """The configuration in `raw`, a resolved plain mapping.
+        """Return the validated configuration in `raw`, a resolved plain mapping.
 
         Raises:
-            ConfigError: with every problem found: unknown keys, wrong types, values out of range, and, where these are
-                in order, combinations that cannot work.
+            ConfigError: with every problem found: unknown keys, wrong types, values out of range, and, if there are
+                none of these, combinations that cannot work.
         """
         schema, problems = _schema(raw)
         if problem := _exposed_password(raw.get("tracking")):
-            raise ConfigError([problem])  # by itself: the others show the values that they are about
+            raise ConfigError([problem])  # alone: other problems would show the value
         try:
             config = schema.model_validate(raw)
         except ValidationError as error:
@@ -164,7 +164,7 @@ class Config(BaseModel):
         return typing.cast(Self, config)
 
     def scientific(self) -> dict[str, Any]:
-        """The part of the configuration that can change a result, as plain containers."""
+        """Return the part of the configuration that can change a result, as plain containers."""
         tree = self.model_dump(mode="json", by_alias=True, serialize_as_any=True)
         return {
             key: {k: v for k, v in value.items() if f"{key}.{k}" not in NOT_SCIENTIFIC} if key in GROUPS else value
@@ -174,9 +174,9 @@ class Config(BaseModel):
 
 
 def flattened(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of a nested configuration by their dotted keys.
+    """Return the values of a nested configuration by their dotted keys.
 
-    Builders are left out, because the choices name them; so is how a sweep is run.
+    Builders are left out because the choices name them, and so are the keys that say how a sweep is run.
     """
     flat: dict[str, Any] = {}
     for key, value in raw.items():
@@ -188,7 +188,7 @@ def flattened(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def is_scientific(key: str) -> bool:
-    """Whether a dotted key can change a result."""
+    """Return whether a dotted key can change a result."""
     return key not in NOT_SCIENTIFIC and key.split(".")[0] not in NOT_SCIENTIFIC
 
 
@@ -196,12 +196,12 @@ def is_scientific(key: str) -> bool:
 
 
 def _schema(raw: Mapping[str, Any]) -> tuple[type[Config], list[str]]:
-    """`Config` with each group narrowed to the signature of the builder that `raw` names, and what hinders that."""
+    """Return `Config` with each group narrowed to the signature of the builder that `raw` names, and the problems."""
     fields: dict[str, Any] = {}
     problems: list[str] = []
     for group in GROUPS:
         if not isinstance(part := raw.get(group), Mapping):
-            continue  # missing, or not a mapping: the base schema says so
+            continue  # missing, or not a mapping: the base schema reports it
         try:
             fields[group] = _part_schema(group, str(part.get("_target_")))
         except ConfigError as error:
@@ -218,7 +218,7 @@ def _narrowed(fields: tuple[tuple[str, Any], ...]) -> type[Config]:
 
 @lru_cache(maxsize=256)
 def _part_schema(group: str, target: str) -> type[Part]:
-    """The schema of one choice, read from its builder's keyword-only parameters."""
+    """Return the schema of one choice, derived from the keyword-only parameters of its builder."""
     builder = _builder(group, target)
     hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder, include_extras=True)
     parameters = inspect.signature(builder).parameters.values()
@@ -233,7 +233,7 @@ def _part_schema(group: str, target: str) -> type[Part]:
 
 
 def _builder(group: str, target: str) -> Callable[..., Any]:
-    """The callable that `target` names. Only what this project's module for the group defines is ever imported."""
+    """Return the callable that `target` names. Only names inside this project's module of the group are imported."""
     home = f"image_sweeps.{group}"
     if target.startswith(home + "."):
         try:
@@ -246,7 +246,7 @@ def _builder(group: str, target: str) -> Callable[..., Any]:
 
 
 def _exposed_password(tracking: Any) -> str | None:
-    """That an address has a user part, which would be written down with the configuration; it is not repeated."""
+    """Return the problem of an address with credentials, which every record would contain; do not repeat them."""
     uri = tracking.get("uri") if isinstance(tracking, Mapping) else None
     if isinstance(uri, str) and has_credentials(uri):
         return (
@@ -257,7 +257,7 @@ def _exposed_password(tracking: Any) -> str | None:
 
 
 def _builds(candidate: Any, num_supplied: int) -> bool:
-    """Whether `candidate` can be called with so many positional arguments, and its keyword-only ones."""
+    """Return whether `candidate` accepts `num_supplied` positional arguments and its keyword-only ones."""
     if not callable(candidate) or inspect.isabstract(candidate) or getattr(candidate, "_is_protocol", False):
         return False
     signature = inspect.signature(candidate)
@@ -273,7 +273,7 @@ def _builds(candidate: Any, num_supplied: int) -> bool:
 
 
 def _impossible(config: Config) -> Iterator[str]:
-    """Combinations of allowed values that cannot work."""
+    """Yield the problems of allowed values that cannot work together."""
     dataset, scheduler = config.dataset.arguments(), config.scheduler.arguments()
     if dataset["fold"] >= dataset["folds"]:
         yield (
@@ -305,7 +305,7 @@ def _impossible(config: Config) -> Iterator[str]:
 
 @contextmanager
 def for_other_machines() -> Iterator[None]:
-    """Check no configuration's devices for as long as the block: they are those of another machine, which will."""
+    """Skip the check for available devices while the block runs: another machine runs the cells and checks its own."""
     token = _FOR_OTHERS.set(True)
     try:
         yield
@@ -314,7 +314,7 @@ def for_other_machines() -> Iterator[None]:
 
 
 def _beyond(value: Any, key: str = "") -> Iterator[str]:
-    """Numbers that the arithmetic cannot hold: torch counts in 64 bits, and computes in float32."""
+    """Yield the problems of numbers that are too large for torch, which counts in int64 and computes in float32."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _beyond(inner, f"{key}.{name}" if key else name)
@@ -329,7 +329,7 @@ def _beyond(value: Any, key: str = "") -> Iterator[str]:
 
 @lru_cache(maxsize=1024)  # a grid has few networks and many learning rates
 def _network_problem(dataset: Part, data_dir: Path, activation: Part, norm: Part, model: Part) -> str | None:
-    """Why the network cannot be built for the data set's images, found by building it without its weights."""
+    """Build the network for the data set's images, without its weights, and return why that fails, else None."""
     import torch
 
     try:
@@ -338,7 +338,7 @@ def _network_problem(dataset: Part, data_dir: Path, activation: Part, norm: Part
             model.build(source.shape, len(source.class_names), activation.build, norm.build())
     except (ValueError, DataError) as error:
         return str(error)
-    except Exception as error:  # torch counts the numbers of a layer in 64 bits, and says so in several ways
+    except Exception as error:  # torch counts the weights of a layer in 64 bits; overflow has several errors
         asked = model.model_dump(mode="json", exclude={"target"})
         layers = ", ".join(f"model.{name} = {value!r}" for name, value in asked.items())
         return f"{layers}: cannot be built ({type(error).__name__}: {str(error).splitlines()[0]}); take smaller layers"
@@ -356,7 +356,7 @@ def _unavailable_device(device: str) -> Iterator[str]:
 
 
 def _unavailable_devices(device: str, count: int) -> Iterator[str]:
-    """Why a cell cannot have several; on the CPU they are processes, of which any number can be had."""
+    """Yield why a cell cannot have `count` devices; on the CPU they are processes, and any number is possible."""
     import torch
 
     started = TorchrunEnv.load()

@@ -1,7 +1,7 @@
-"""Configuration files from elsewhere: what they may say of Hydra's own part, which can run code and write files.
+"""Limits for configuration files from elsewhere in Hydra's own part, which can run code and write files.
 
-The files in `conf/` are ours, and what is typed is the user's. Everything else may be read, and nothing of it may name
-code to run, or a place to write to that is not under `outputs_dir`.
+The files in `conf/` belong to the project, and overrides belong to the user. All other files may be read, but must
+not name code to run, or a place outside of `outputs_dir` to write to.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,30 +15,30 @@ from image_sweeps.config.composition_cache import failure
 from image_sweeps.config.overrides import loader
 
 CODE = ("hydra_plugins.", "hydra._internal.core_plugins.", "hydra.experimental.callbacks.")
-"""Where the launchers, sweepers and callbacks are that Hydra may make."""
+"""The packages of the launchers, sweepers and callbacks that Hydra may create."""
 
 LOGGING = ("logging.", "colorlog.", "rich.logging.")
-"""Where the handlers and formatters are that logging may make."""
+"""The packages of the handlers and formatters that `logging` may create."""
 
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 PLACES = ("run.dir", "sweep.dir", "sweep.subdir", "output_subdir")
-"""Of Hydra's keys: where it writes to."""
+"""The keys that say where Hydra writes to."""
 
 LOGS = ("job_logging", "hydra_logging")
 STEERING = ("LD_", "DYLD_", "PYTHON", "PATH")
-"""Beginnings of environment variables that make a process run other code."""
+"""Prefixes of environment variables that make a process run other code."""
 
 MAY_NAME = "a file from elsewhere may name nothing but"
 
 
 def untrusted(config_name: str, overrides: Sequence[str], mode: RunMode) -> list[str]:
-    """What is wrong with Hydra's part of a configuration that files from elsewhere have a say in.
+    """Return the problems of Hydra's part of a configuration that files from elsewhere contribute to.
 
-    Nothing of it is acted upon. Needs `compose.hydra_at`, and overrides that none of them sweeps.
+    Nothing in that part is executed. Needs `composition.hydra_at`, and overrides none of which is a sweep.
 
     Args:
-        config_name: of the primary file.
-        overrides: what the user typed: the keys in it may have any value.
+        config_name: the name of the primary configuration file.
+        overrides: the overrides that the user typed; a key in `PLACES` that is typed here may have any value.
         mode: whether a sweep is run.
     """
     try:
@@ -55,7 +55,7 @@ def untrusted(config_name: str, overrides: Sequence[str], mode: RunMode) -> list
 
 
 def _resolved(config_name: str, overrides: Sequence[str], mode: RunMode) -> tuple[Any, Path]:
-    """Hydra's part as plain containers, and where everything is written."""
+    """Return Hydra's part as plain containers, and `outputs_dir`."""
     cfg = loader().load_configuration(config_name, list(overrides), run_mode=mode)
     outputs_dir = Path(str(cfg.outputs_dir))
     with open_dict(cfg):
@@ -66,7 +66,7 @@ def _resolved(config_name: str, overrides: Sequence[str], mode: RunMode) -> tupl
 
 
 def _code(value: Any, key: str) -> Iterator[str]:
-    """Targets at every level."""
+    """Yield the problems of `_target_` keys, at every level."""
     for name, inner in _items(value):
         path = f"{key}.{name}"
         if name == "_target_" and not str(inner).startswith(CODE):
@@ -75,7 +75,7 @@ def _code(value: Any, key: str) -> Iterator[str]:
 
 
 def _logging(value: Any, key: str, outputs_dir: Path) -> Iterator[str]:
-    """What `logging.config.dictConfig` would call, import, or open."""
+    """Yield the problems of names that `logging.config.dictConfig` would call, import or open."""
     for name, inner in _items(value):
         path = f"{key}.{name}"
         if name in ("()", "class") and not str(inner).startswith(LOGGING):
@@ -88,7 +88,7 @@ def _logging(value: Any, key: str, outputs_dir: Path) -> Iterator[str]:
 
 
 def _place(hydra: Mapping[str, Any], key: str, outputs_dir: Path) -> Iterator[str]:
-    """A folder that Hydra makes: `dir` by itself, the others in the folder of the job."""
+    """Yield the problem of a folder that Hydra makes; all keys but `dir` are relative to the folder of the job."""
     value: Any = hydra
     for step in key.split("."):
         value = value[step]

@@ -1,7 +1,7 @@
-"""Data sets: verified sources, decoded once, split by seed, and visited in batches.
+"""Data sets: verified sources, decoded once, split by a seed, and iterated in batches.
 
-A choice of the group is a subclass of `Dataset`, which knows where its images are and how to decode them. Building one
-touches nothing; `prepare` makes its files available. `load` turns any of them into splits.
+A choice of the group is a subclass of `Dataset`, which knows where its images are and how to decode them. Constructing
+one touches no files; `prepare` makes its files available. `load` turns any data set into splits.
 """
 
 from image_sweeps.dataset.images import Images, ImageSet, StreamedSet

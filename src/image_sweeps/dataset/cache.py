@@ -1,7 +1,7 @@
-"""Decoded images on the disk: each data set is decoded once for each size, and mapped into memory by every cell.
+"""A cache of decoded images on the disk: each data set is decoded once per size, and every cell maps it into memory.
 
-A cache is an array in NumPy's format, which holds no code, beside a small description with its checksum. Both are
-checked before they are used; what is damaged is made again.
+A cache is an array in NumPy's format, which holds no code, and beside it a small description with a checksum. Both are
+checked before they are used; a damaged cache is made again.
 """
 
 import json
@@ -18,7 +18,7 @@ from image_sweeps.dataset.source import Dataset
 from image_sweeps.system.files import locked, write_text, write_whole
 
 FORMAT = 1
-"""Part of a cache's name; raised when what it holds, or how it is decoded, changes."""
+"""A part of the name of a cache; increase it when the contents of a cache or the decoding change."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Rows:
     """The images that could be decoded.
 
     Attributes:
-        images: uint8, M x C x H x W, memory-mapped, copied where written to.
-        positions: int64, M, ascending, of these images in the data set's index.
-        path: of the array.
+        images: uint8, M x C x H x W, memory-mapped, copy-on-write.
+        positions: int64, M, ascending positions of these images in the data set's index.
+        path: the path of the file that holds the array.
     """
 
     images: NDArray[np.uint8]
@@ -37,11 +37,11 @@ class Rows:
 
 
 def rows(source: Dataset, num_images: int, cache_dir: Path) -> Rows:
-    """The decoded images of `source`, from the cache, which is made or made again where needed.
+    """Return the decoded images of `source` from the cache, which is made if it is missing or damaged.
 
     Raises:
-        DataError: where an image cannot be decoded.
-        DiskError: where the disk does not take the cache.
+        DataError: if an image cannot be decoded.
+        DiskError: if the disk refuses the cache.
     """
     parts = [source.name, source.fingerprint, f"{source.channels}x{source.image_size}", source.decoding, str(FORMAT)]
     path = cache_dir / ("-".join(part for part in parts if part) + ".npy")
@@ -55,7 +55,7 @@ def rows(source: Dataset, num_images: int, cache_dir: Path) -> Rows:
 
 
 def _checked(path: Path, source: Dataset) -> Rows | None:
-    """The cache at `path`, or None where it is missing or damaged."""
+    """Return the cache at `path`, or None if it is missing or damaged."""
     try:
         description = json.loads(path.with_suffix(".json").read_text())
         images = np.load(path, mmap_mode="c", allow_pickle=False)
@@ -67,15 +67,15 @@ def _checked(path: Path, source: Dataset) -> Rows | None:
 
 
 def _write(path: Path, source: Dataset, num_images: int) -> None:
-    """Decode `source` into `path`. The description comes last: until it is there, the array counts for nothing.
+    """Decode `source` into `path`. The description is written last, because without it the array is not used.
 
     Raises:
-        DiskError: where the disk does not take it.
+        DiskError: if the disk refuses the cache.
     """
     kept: list[int] = []
     checksum = 0
 
-    def decode(file: BinaryIO) -> None:  # written, not mapped: to a map, a full disk says nothing but SIGBUS
+    def decode(file: BinaryIO) -> None:  # written, not mapped: a full disk kills the writer of a map by SIGBUS
         nonlocal checksum
         _write_header(file, (num_images, *source.shape))
         start = file.tell()
@@ -93,12 +93,12 @@ def _write(path: Path, source: Dataset, num_images: int) -> None:
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """The beginning of an array of bytes in NumPy's format."""
+    """Write the header of a uint8 array in NumPy's format."""
     write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _checksum(images: NDArray[np.uint8]) -> int:
     checksum = 0
-    for start in range(0, len(images), 1024):  # a part at a time, or a large set would have to fit into memory
+    for start in range(0, len(images), 1024):  # in parts, because a large set may not fit into memory
         checksum = zlib.crc32(np.ascontiguousarray(images[start : start + 1024]).data, checksum)
     return checksum

@@ -13,7 +13,7 @@ from image_sweeps.dataset.published import Half, Published
 class CIFAR10(Published):
     """50,000 + 10,000 colour 32x32 images, 10 classes (Krizhevsky, 2009).
 
-    Its files are pickles; torchvision opens them only where their MD5 sums are the published ones.
+    Its files are pickles; torchvision opens them only if their MD5 sums are the published ones.
     """
 
     name: ClassVar[str] = "cifar10"

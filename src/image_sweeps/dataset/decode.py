@@ -1,7 +1,7 @@
-"""From the bytes of an image file to pixels of one size, with Pillow, in whatever mode and orientation they come.
+"""Decoding of an image file of any mode and orientation into pixels of one size, with Pillow.
 
-What is transparent is laid over white: drawings on a transparent ground are mostly dark. 16-bit grey is scaled to 8
-bits, not clipped. Colour profiles are ignored, and of an animation the first frame is taken.
+Transparent images are laid over white, because drawings on a transparent ground are mostly dark. 16-bit grey is scaled
+to 8 bits, not clipped. Colour profiles are ignored, and only the first frame of an animation is used.
 """
 
 import math
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-"""What is decoded; of Pillow's other formats some start programs or follow references."""
+"""The formats that are decoded; some of Pillow's other formats start programs or follow references."""
 
 MOST_PIXELS = 178_956_970
-"""Pillow opens no larger image."""
+"""The number of pixels of the largest image that Pillow opens."""
 
 TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -26,31 +26,32 @@ TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes an EXIF orientation. `ImageOps.exif_transpose` also writes the EXIF block anew, which fails on some."""
+"""The transposition that undoes each EXIF orientation. `ImageOps.exif_transpose` also rewrites EXIF, which may fail."""
 
 
 BYTES_PER_PIXEL, OF_WEBP = 16, 24
-"""What decoding takes at most; measured are 2 (grey) to 14 (grey of 16 bits), and 20."""
+"""Upper bounds of the memory for decoding, in bytes per pixel: in general (measured: 2 for grey to 14 for 16-bit grey),
+and for WebP (measured: 20)."""
 
 
 class BadImageError(Exception):
-    """One image cannot be used; the message completes a sentence that starts with its name."""
+    """An image that cannot be used; the message completes a sentence that starts with the image's name."""
 
 
 def pixels(
     data: bytes, image_size: int, channels: int, max_pixels: int, max_bytes: float = math.inf
 ) -> NDArray[np.uint8] | None:
-    """The upright image, uint8, channels x image_size x image_size; bilinear, antialiased.
+    """Return the upright image, uint8, channels x image_size x image_size, resized bilinearly with antialiasing.
 
     Args:
-        data: a whole JPEG, PNG, WebP, BMP or GIF file.
+        data: the bytes of a whole JPEG, PNG, WebP, BMP or GIF file.
         image_size: height and width in pixels.
         channels: 1 for grey, weighted by ITU-R BT.601, or 3 for RGB.
-        max_pixels: a larger image is refused by its header, before it is decoded.
-        max_bytes: where decoding may take more memory, it is not decoded, and None comes back.
+        max_pixels: the largest number of pixels; a larger image is refused by its header, before it is decoded.
+        max_bytes: the memory limit in bytes; if decoding may take more, None is returned and nothing is decoded.
 
     Raises:
-        BadImageError: where it is none of these, is damaged, or is too large.
+        BadImageError: if the data has another format, is damaged, or has too many pixels.
     """
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
@@ -73,7 +74,7 @@ def pixels(
 
 
 def _num_bytes(image: Image.Image) -> int:
-    """What decoding the image takes at most."""
+    """Return an upper bound of the memory for decoding the image, in bytes."""
     return image.width * image.height * (OF_WEBP if image.format == "WEBP" else BYTES_PER_PIXEL)
 
 
@@ -85,7 +86,7 @@ def _refuse_beyond(max_pixels: int, image: Image.Image) -> None:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The image with 8 bits a channel, opaque: in mode L where it is grey, else RGB."""
+    """Return the opaque image with 8 bits per channel, in mode L if it is grey, else in mode RGB."""
     if image.mode.startswith("I"):
         return _scaled(image)
     mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
@@ -98,7 +99,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit grey: 65535 becomes 255. Pillow's own conversion has clipped instead."""
+    """Scale 16-bit grey to 8-bit grey: 65535 becomes 255. Pillow's own conversion has clipped instead."""
     values = np.asarray(image).astype(np.uint32)
     if (transparent := image.info.get("transparency")) is not None:
         values[values == transparent] = 65535
@@ -106,7 +107,7 @@ def _scaled(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int | None:
-    """How the camera was held, by EXIF: 1 to 8, 1 is upright."""
+    """Return the EXIF orientation, 1 to 8, where 1 is upright; None if it is missing or cannot be read."""
     try:
         orientation: int | None = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a damaged EXIF block says nothing; viewers show such an image as it is

@@ -41,7 +41,7 @@ class Digits(Dataset):
         return Index(labels, np.zeros(len(labels), dtype=np.uint8))
 
     def decode(self) -> Iterator[Decoded]:
-        grey = (self._raw.images * (255 / 16)).round().astype(np.uint8)  # the pixels count 0 to 16
+        grey = (self._raw.images * (255 / 16)).round().astype(np.uint8)  # the pixels have values from 0 to 16
         step = self.at_once(len(grey))
         for start in range(0, len(grey), step):
             part = grey[start : start + step, None]

@@ -1,4 +1,4 @@
-"""Fashion-MNIST, through torchvision: the files of MNIST's format, of clothing."""
+"""Fashion-MNIST, through torchvision: images of clothing, in files of MNIST's format."""
 
 from dataclasses import dataclass
 from typing import ClassVar

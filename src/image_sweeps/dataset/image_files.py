@@ -1,4 +1,4 @@
-"""What an archive and a folder of images have in common: classes by folder, limits, and how images are decoded."""
+"""The common base of archives and folders of images: classes by folder, limits, and decoding."""
 
 import hashlib
 import warnings
@@ -25,17 +25,17 @@ from image_sweeps.dataset.source import DataError, Dataset, Decoded, Fraction, I
 from image_sweeps.dataset.split import refuse_single_images
 
 Read = Callable[[File], bytes]
-"""The content of a file, and at most one byte more than its size says.
+"""A function that returns the content of a file, but at most one byte more than the stated size.
 
 Raises:
-    BadImageError: where it cannot be read.
+    BadImageError: if the file cannot be read.
 """
 
 MEGABYTE = 2**20
 
 
 def _given(path: object) -> object:
-    """Refuse what stands for no path, as if the key were missing: an empty one would be the working directory."""
+    """Refuse an empty path as if the key were missing; otherwise it would mean the working directory."""
     if path in (None, "", "???"):
         raise PydanticCustomError("missing", "Field required")
     return path
@@ -43,17 +43,17 @@ def _given(path: object) -> object:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFiles(Dataset):
-    """Images in files, with one folder a class, or `train`, `val` and `test` with one folder a class each.
+    """Images in files, with one folder per class, or `train`, `val` and `test` with one folder per class each.
 
     Args:
-        path: of the archive or folder, from the working directory, or else from data_dir.
+        path: the path of the archive or folder, relative to the working directory, or else to data_dir.
         test_fraction: the share of the images that is held out for the test, stratified by class, drawn by split_seed;
-            idle where there is a `test` folder.
-        on_bad_image: `error`: refuse everything; `skip`: leave out the images that cannot be decoded, and list them.
-        max_images: more files are refused, images or not.
-        max_image_mb: a larger file is refused.
-        max_total_mb: more of them, unpacked, are refused.
-        max_pixels: an image with more is refused before it is decoded.
+            unused if there is a `test` folder.
+        on_bad_image: `error`: refuse the data set; `skip`: leave out the images that cannot be decoded, and list them.
+        max_images: the largest number of files, images or not; a source with more files is refused.
+        max_image_mb: the largest size of an image file, unpacked, in MiB; a larger file is refused.
+        max_total_mb: the largest size of all image files together, unpacked, in MiB; larger sources are refused.
+        max_pixels: the largest number of pixels of an image; a larger image is refused before it is decoded.
     """
 
     path: Annotated[Path, Field(strict=False), BeforeValidator(_given)]
@@ -66,26 +66,26 @@ class ImageFiles(Dataset):
 
     @abstractmethod
     def files(self) -> Iterable[File]:
-        """All files, in any order.
+        """Return all files, in any order.
 
         Raises:
-            DataError: where there is one that must not be.
+            DataError: if the source cannot be read or contains a file that is not allowed.
         """
 
     @abstractmethod
     def checksum(self, file: File) -> int:
-        """The CRC-32 of a file's content."""
+        """Return the CRC-32 of a file's content."""
 
     @abstractmethod
     def opened(self) -> AbstractContextManager[Read]:
-        """What reads the files, from several threads."""
+        """Return a context manager that yields the `Read` function of the files, which several threads may call."""
 
     @cached_property
     def location(self) -> Path:
-        """Where `path` leads.
+        """The existing location of `path`, in the working directory or else in data_dir.
 
         Raises:
-            DataError: where nothing is there.
+            DataError: if nothing exists there.
         """
         places = tuple(dict.fromkeys((self.path.absolute(), (self.data_dir / self.path).absolute())))
         try:
@@ -109,7 +109,7 @@ class ImageFiles(Dataset):
         digest = hashlib.sha256()
         files = zip(self._layout.images, self._checksums, strict=True)
         for line in sorted(f"{image.place}\0{image.file.size}\0{checksum:08x}\n" for image, checksum in files):
-            digest.update(line.encode("utf-8", "surrogatepass"))  # a file's name need not be text
+            digest.update(line.encode("utf-8", "surrogatepass"))  # a file name need not be valid text
         return digest.hexdigest()[:16]
 
     @property
@@ -139,7 +139,7 @@ class ImageFiles(Dataset):
         with self.opened() as read, ThreadPoolExecutor(num_threads) as threads, ThreadPoolExecutor(1) as alone:
             for start in range(0, len(files), step):
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # Pillow's, of damage that it reads past; for all threads at once
+                    warnings.simplefilter("ignore")  # Pillow warns of damage that it ignores; the filter is global
                     chunk = files[start : start + step]
                     images = list(threads.map(lambda file: self._pixels(read, share, alone, *file), chunk))
                 kept = {position: image for position, image in enumerate(images, start) if image is not None}
@@ -171,7 +171,7 @@ class ImageFiles(Dataset):
         return layout
 
     def too_many(self) -> DataError:
-        """That there are more files than allowed."""
+        """Return the error that the source has more files than allowed."""
         return DataError(f"{self.location}: holds more than the {self.max_images} files that dataset.max_images allows")
 
     @cached_property
@@ -179,10 +179,10 @@ class ImageFiles(Dataset):
         return [self.checksum(image.file) for image in self._layout.images]
 
     def _pixels(self, read: Read, share: float, alone: Executor, file: File, checksum: int) -> NDArray[np.uint8] | None:
-        """One image, or None where it cannot be decoded and may be left out.
+        """Return one image, or None if it cannot be decoded and may be left out.
 
-        One that takes more than this thread's share of the memory is decoded by a single thread for all: of what
-        threads have given back, the allocator keeps some for each of them.
+        An image that takes more than this thread's share of the memory is decoded by one thread that serves all: the
+        allocator keeps, for each thread, some of the memory that the thread has freed.
         """
         try:
             data = read(file)

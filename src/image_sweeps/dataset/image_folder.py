@@ -1,4 +1,4 @@
-"""A folder of images, with one folder a class."""
+"""A folder of images, with one folder per class."""
 
 import os
 import zlib
@@ -16,9 +16,9 @@ from image_sweeps.dataset.source import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(ImageFiles):
-    """A folder with one folder a class; see `ImageFiles`.
+    """A folder with one folder per class; see `ImageFiles`.
 
-    Symbolic links below it are refused: they could lead anywhere, or around in circles.
+    Symbolic links below the folder are refused: they could lead anywhere, or in circles.
     """
 
     name: ClassVar[str] = "image_folder"

@@ -1,4 +1,4 @@
-"""A ZIP archive of images, with one folder a class, read into memory and never unpacked."""
+"""A ZIP archive of images, with one folder per class, read into memory and never unpacked to the disk."""
 
 import io
 import struct
@@ -17,26 +17,26 @@ from image_sweeps.dataset.layout import File, printable, shown
 from image_sweeps.dataset.source import DataError
 
 DAMAGE = (BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, OverflowError)
-"""What `zipfile` raises on damaged archives."""
+"""The exceptions that `zipfile` raises on damaged archives."""
 
 TRUNCATED = "is a ZIP archive that is truncated or damaged. Copy or download it again"
 NO_ARCHIVE = "is no ZIP archive. Zip the folder of images, or take dataset=image_folder with the folder itself"
 
 ENCRYPTED, UTF_8 = 0x1, 0x800
-"""Flags of a member."""
+"""Flag bits of a member of an archive."""
 
 ENTRY_BYTES = 512
-"""What a member takes in the archive's directory, on average, at most: 46, its name, and what archivers add."""
+"""An upper bound of a member's mean size in the archive's directory: 46 bytes, its name, and additions of archivers."""
 
 Parts = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageZip(ImageFiles):
-    """A ZIP archive with one folder a class; see `ImageFiles`.
+    """A ZIP archive with one folder per class; see `ImageFiles`.
 
-    No size that it states is trusted. Only stored and deflated members are read: `zipfile` cannot unpack others up to a
-    limit.
+    No size that the archive states is trusted. Only stored and deflated members are read: `zipfile` cannot unpack
+    other members up to a limit.
     """
 
     name: ClassVar[str] = "image_zip"
@@ -82,7 +82,7 @@ class ImageZip(ImageFiles):
         return members
 
     def _directory(self) -> list[ZipInfo]:
-        """What the archive says of its members."""
+        """Return the entries of the archive's directory."""
         if self.location.is_dir():
             raise DataError(f"dataset.path: {self.location} is a folder; take dataset=image_folder")
         if not self.location.is_file():
@@ -114,9 +114,9 @@ class ImageZip(ImageFiles):
 
 
 class _Bounded(io.FileIO):
-    """A file that is read in pieces of at most `limit` bytes; asking for a longer one raises `refusal`.
+    """A file that raises `refusal` if more than `limit` bytes are requested in one read.
 
-    `zipfile` reads the directory in one piece, whatever its length, and makes objects of all of it.
+    `zipfile` reads the directory of an archive in one piece, whatever its length, and makes an object of each entry.
     """
 
     def __init__(self, path: Path, limit: int, refusal: Exception) -> None:
@@ -131,9 +131,9 @@ class _Bounded(io.FileIO):
 
 
 def _name(member: ZipInfo) -> str:
-    """A member's name, its folders divided by `/`.
+    """Return a member's name with its folders separated by `/`.
 
-    Some archivers divide by backslashes, and some write UTF-8 without saying so: `zipfile` takes it for code page 437.
+    Some archivers separate by backslashes, and some write UTF-8 without its flag: `zipfile` reads it as code page 437.
     """
     name = member.filename
     if not member.flag_bits & UTF_8:

@@ -1,4 +1,4 @@
-"""Decoded images, held in memory or streamed from the disk; both give the same batches."""
+"""Decoded images, held in memory or streamed from the disk; both yield the same batches."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 _START = "fork" if sys.platform == "linux" else None
-"""How workers start: a cell of a sweep is a child of a fork server, where Python would start a server for each of them,
-which imports torch for five seconds."""
+"""The start method of workers. A cell of a sweep is a child of a fork server; by default Python would start another
+fork server for each cell, which imports torch for five seconds."""
 
 Batch = tuple[Tensor, Tensor]
-"""Images, uint8, n x C x H x W, and labels, int64, n, on the set's device."""
+"""A batch on the device of its set: images, uint8, n x C x H x W, and labels, int64, n."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,20 @@ class ImageSet:
         return ImageSet(self.images.to(device), self.labels.to(device))
 
     def batches(self, steps: Sequence[Tensor]) -> Iterator[Batch]:
-        """For each step the images at its positions, int64."""
+        """Yield one batch for each step; a step is the positions of its images in this set, int64."""
         for index in steps:
             yield self.images[index], self.labels[index]
 
 
 @dataclass(frozen=True)
 class StreamedSet:
-    """Images on the disk, read by worker processes a batch ahead.
+    """Images on the disk, read ahead by worker processes.
 
     Attributes:
-        path: of an array in NumPy's format, uint8, M x C x H x W.
-        positions: int64, N, of this set's images in it.
-        labels: int64, N, on the device that batches are brought to.
-        num_workers: 0 reads in the training process.
+        path: the path of an array in NumPy's format, uint8, M x C x H x W.
+        positions: int64, N, the rows of this set's images in the array.
+        labels: int64, N, indices into the class names, on the device to which batches are moved.
+        num_workers: the number of worker processes; 0 reads in the training process.
     """
 
     path: Path
@@ -76,13 +76,13 @@ class StreamedSet:
         return StreamedSet(self.path, self.positions, self.labels.to(device), self.num_workers)
 
     def batches(self, steps: Sequence[Tensor]) -> Iterator[Batch]:
-        """For each step the images at its positions, int64."""
+        """Yield one batch for each step; a step is the positions of its images in this set, int64."""
         loader = DataLoader(
             _Rows(self.path, self.positions),
             batch_sampler=[index.tolist() for index in steps],
             num_workers=self.num_workers,
             multiprocessing_context=_START if self.num_workers else None,
-            generator=torch.Generator(),  # or starting the workers would draw from the numbers that dropout uses
+            generator=torch.Generator(),  # otherwise starting workers would draw from dropout's generator
             collate_fn=_as_it_is,
             pin_memory=self.device.type == "cuda",
         )
@@ -91,11 +91,11 @@ class StreamedSet:
 
 
 Images = ImageSet | StreamedSet
-"""Either; whoever asks for batches need not know which."""
+"""Either kind of set; code that asks for batches need not know which."""
 
 
 class _Rows(torch.utils.data.Dataset[Tensor]):
-    """Single rows of an array on the disk. Every worker maps it by itself: only the path travels."""
+    """Single rows of an array on the disk. Only the path is sent to workers; each of them maps the array itself."""
 
     def __init__(self, path: Path, positions: NDArray[np.int64]) -> None:
         self.path = path
@@ -113,7 +113,7 @@ class _Rows(torch.utils.data.Dataset[Tensor]):
         return torch.from_numpy(self.rows[self.positions[index]].copy())
 
     def __getitems__(self, indices: list[int]) -> Tensor:
-        """A batch at once, which may be empty: a rank's share of a small one."""
+        """Return a whole batch, which may be empty, as a rank's share of a small batch can be."""
         return torch.from_numpy(self.rows[self.positions[indices]])
 
 

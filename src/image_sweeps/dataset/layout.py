@@ -1,8 +1,8 @@
-"""Which class and which split an image file belongs to, by the folders that it lies in.
+"""The class and the split of each image file, derived from the folders that contain it.
 
-Either one folder a class, or `train`, `val` and `test` with one folder a class each. Folders around all of it do not
-count. Every visible file in a class's folder is taken for an image, so that none is left out unnoticed; beside these
-folders, only files that are images by their suffix are, and refused.
+There is either one folder per class, or `train`, `val` and `test` with one folder per class each. Folders around the
+whole layout are ignored. Every visible file in a class folder is taken for an image, so that none is left out
+unnoticed. Outside of class folders, files with the suffix of an image are refused, and other files are ignored.
 """
 
 import re
@@ -17,7 +17,7 @@ SPLITS = {"train": Role.TRAIN, "val": Role.VAL, "valid": Role.VAL, "validation":
 
 SUFFIXES = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif")
 UNREAD_SUFFIXES = ("tif", "tiff", "heic", "heif", "avif", "jp2", "jxl", "ppm", "pgm", "tga", "ico")
-"""Images too: a folder of them is met with an error, not overlooked."""
+"""The suffixes of images that cannot be decoded: a folder of them causes an error and is not overlooked."""
 
 OF_FILE_MANAGERS = ("thumbs.db", "desktop.ini", "icon\r")
 
@@ -28,9 +28,9 @@ class File(NamedTuple):
     """A file of a source.
 
     Attributes:
-        name: as the source calls it.
-        parts: the folders that it lies in, from the source's root, and its own name.
-        size: in bytes.
+        name: the source's name for the file.
+        parts: the folders that contain the file, from the root of the source, and the file's own name.
+        size: the size of the content in bytes.
     """
 
     name: str
@@ -39,7 +39,7 @@ class File(NamedTuple):
 
 
 class LabelledFile(NamedTuple):
-    """An image file, with its class as an index into the class names."""
+    """An image file with its split and its class, an index into the class names."""
 
     role: Role
     label: int
@@ -47,24 +47,24 @@ class LabelledFile(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Its path below the folders that do not count, the same in every archive of the same images."""
+        """The path below the ignored outer folders, which is the same in every archive of the same images."""
         split = (self.role.name.lower(),) if self.role else ()
         return "/".join((*split, *self.file.parts[-2:]))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """All image files, by split, class and name, and the names of the classes, sorted, as numbers where all are."""
+    """All image files, sorted by split, class and name, and the sorted class names (as numbers if all are numbers)."""
 
     class_names: tuple[str, ...]
     images: tuple[LabelledFile, ...]
 
 
 def arrange(files: Sequence[File], source: str) -> Layout:
-    """The layout of `files`; `source` is what messages call the place that they are from.
+    """Return the layout of `files`; `source` is the name of their origin in messages.
 
     Raises:
-        DataError: where they do not lie as they should.
+        DataError: if the files do not form a valid layout.
     """
     visible = [file for file in files if not is_hidden(file.parts)]
     root, folders = _folders([file for file in visible if _is_picture(file)], source)
@@ -85,23 +85,23 @@ def arrange(files: Sequence[File], source: str) -> Layout:
 
 
 def is_hidden(parts: Sequence[str]) -> bool:
-    """Whether a file or folder is hidden, or one that a file manager put there for itself."""
+    """Return whether a file or folder is hidden, or was made by a file manager for its own use."""
     return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1].casefold() in OF_FILE_MANAGERS
 
 
 def printable(name: str) -> str:
-    r"""`name` with what could upset a terminal or a log as an escape, such as `\x1b`."""
+    r"""Return `name` with characters that could upset a terminal or a log as escapes, such as `\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def shown(name: str) -> str:
-    """`name` as messages have it: printable, and of bounded length."""
+    """Return `name` in the form for messages: printable, and of limited length."""
     text = printable(name)
     return text if len(text) <= 200 else f"{text[:150]}...{text[-40:]}"
 
 
 def _told_apart(names: Sequence[str]) -> tuple[str, ...]:
-    r"""The names, printable. Where two would then be one, as ESC and the text `\x1b`, backslashes are doubled."""
+    r"""Return the names, printable. If two become equal, such as ESC and the text `\x1b`, double all backslashes."""
     texts = tuple(map(printable, names))
     if len(set(texts)) == len(names):
         return texts
@@ -114,12 +114,12 @@ def _is_picture(file: File) -> bool:
 
 
 def _folders(pictures: Sequence[File], source: str) -> tuple[tuple[str, ...], set[tuple[str, ...]]]:
-    """The folder around everything, and below it those with images: `(class,)` each, or `(split, class)` each."""
+    """Return the folder around all images, and the image folders in it: `(class,)` each, or `(split, class)` each."""
     if not pictures:
         endings = ", ".join("." + suffix for suffix in SUFFIXES)
         raise DataError(f"{source}: holds no images; looked for one folder a class, with files ending in {endings}")
     paths = {file.parts[:-1] for file in pictures}
-    levels = zip(min(paths), max(paths), strict=False)  # what the first and the last in order share, all share
+    levels = zip(min(paths), max(paths), strict=False)  # a prefix of the first and the last is one of all
     root = tuple(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], levels))
     folders = {path[len(root) :] for path in paths}
     depths = {len(folder) for folder in folders}
@@ -137,7 +137,7 @@ def _folders(pictures: Sequence[File], source: str) -> tuple[tuple[str, ...], se
 
 
 def _refuse_untrained(folders: Collection[tuple[str, ...]], source: str) -> None:
-    """Classes that no image would teach."""
+    """Refuse a class of another split that has no training images."""
     trained = {name for split, name in folders if SPLITS[split.casefold()] == Role.TRAIN}
     for split, name in sorted(folders):
         if name not in trained:

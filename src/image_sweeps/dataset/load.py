@@ -1,4 +1,4 @@
-"""From a source to the splits that a cell is trained, chosen and tested on."""
+"""Loading of a source as the splits for the training, validation and test of a cell."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,12 @@ from image_sweeps.dataset.split import Positions, split
 
 @dataclass(frozen=True)
 class Splits:
-    """The three parts of a data set; what stands in one stands in no other.
+    """The three disjoint parts of a data set.
 
     Attributes:
-        mean, std: C each, of the training pixels in [0, 1]; what `dataset.normalize` says to subtract and divide by.
-        skipped: the images that could not be decoded, as the source calls them.
+        mean, std: C values each, to subtract from pixels in [0, 1] and to divide them by: constants, or statistics of
+            the training pixels with `dataset.normalize=dataset`.
+        skipped: the source's names of the images that could not be decoded.
     """
 
     train: Images
@@ -30,10 +31,10 @@ class Splits:
 
 
 def load(source: Dataset, cache_dir: Path) -> Splits:
-    """Decode, or take from the cache, and split.
+    """Decode the images, or take them from the cache, and split them.
 
     Raises:
-        DataError: where the files are not what they should be, or are too few to split.
+        DataError: if the files are invalid, or there are too few of them to split.
     """
     index = source.index()
     decoded = rows(source, len(index.labels), cache_dir)
@@ -53,12 +54,12 @@ def _images(source: Dataset, decoded: Rows, index: Index, positions: Positions) 
 
 
 def _normalization(source: Dataset, decoded: Rows, train: Positions) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and standard deviation to normalise by; of the training split only."""
+    """Return the mean and standard deviation to normalize by; statistics are those of the training split only."""
     if source.normalize != "dataset":
         value = 0.5 if source.normalize == "half" else 0.0
         return (value,) * source.channels, (value or 1.0,) * source.channels
-    counts = np.zeros((source.channels, 256), dtype=np.int64)  # pixels have 256 values: count each, and nothing is lost
-    step = max(1, source.at_once(1024) // 8)  # bincount makes 8 bytes of each
+    counts = np.zeros((source.channels, 256), dtype=np.int64)  # counts of the 256 pixel values lose no precision
+    step = max(1, source.at_once(1024) // 8)  # bincount takes 8 bytes per pixel
     for start in range(0, len(train), step):
         part = decoded.images[train[start : start + step]]
         for channel in range(source.channels):
@@ -67,5 +68,5 @@ def _normalization(source: Dataset, decoded: Rows, train: Positions) -> tuple[tu
     shares = counts / counts.sum(1, keepdims=True)
     mean = shares @ values
     std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
-    std[std == 0] = 1  # a channel of one value stays that value
+    std[std == 0] = 1  # a constant channel becomes 0
     return tuple(mean.tolist()), tuple(std.tolist())

@@ -1,4 +1,4 @@
-"""Data sets that torchvision downloads and reads, with a published test split."""
+"""Data sets with a published test split that torchvision downloads and reads."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from torch import Tensor
 from image_sweeps.dataset.source import DataError, Dataset, Decoded, Index, Role
 
 CHUNK = 4096
-"""Images that are resized at a time; more would only take more memory."""
+"""The largest number of images that are resized at a time; more would only take more memory."""
 
 
 class Half(NamedTuple):
-    """The training or the test images as torchvision gives them: uint8, n x C x h x w, and labels, int64, n."""
+    """The training or test images of torchvision, uint8, n x C x h x w, and their labels, int64, n."""
 
     images: Tensor
     labels: Tensor
@@ -28,7 +28,7 @@ class Half(NamedTuple):
 
 @dataclass(frozen=True)
 class Published(Dataset):
-    """A data set of torchvision's, downloaded into data_dir at first use, or found there."""
+    """A data set of torchvision, found in data_dir or downloaded into it at first use."""
 
     files: ClassVar[tuple[str, ...]]
     torchvision_name: ClassVar[str]
@@ -36,11 +36,11 @@ class Published(Dataset):
     @property
     @abstractmethod
     def folder(self) -> Path:
-        """Where the files lie, below data_dir."""
+        """The folder of the files, below data_dir."""
 
     @abstractmethod
     def half(self, source: Any) -> Half:
-        """What torchvision's data set holds."""
+        """Return the images and labels of torchvision's data set `source`."""
 
     def prepare(self) -> None:
         if not self._missing():
@@ -48,7 +48,7 @@ class Published(Dataset):
         created = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
             self._torchvision(self.data_dir, download=True)
-        except (OSError, RuntimeError) as error:  # what torchvision raises without a network, or on a bad file
+        except (OSError, RuntimeError) as error:  # raised by torchvision without a network, or on a bad file
             for path in created:
                 with suppress(OSError):  # keep what was downloaded, leave no empty folders behind
                     path.rmdir()

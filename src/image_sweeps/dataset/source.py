@@ -1,7 +1,7 @@
-"""What every data set is and gives.
+"""The base class of data sets, and the types of its results.
 
-torchvision and scikit-learn are imported where images are read: a configuration is checked without them, in half the
-time.
+torchvision and scikit-learn are imported only where images are read: without them, the check of a configuration takes
+half the time.
 """
 
 import math
@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
 
 class Role(IntEnum):
-    """Which split the source itself puts an image into; UNASSIGNED leaves it to the seed."""
+    """The split into which the source itself puts an image; UNASSIGNED leaves it to the seed."""
 
     UNASSIGNED = 0
     TRAIN = 1
@@ -41,7 +41,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class Index:
-    """What is known of the images before any is decoded.
+    """The labels and roles of the images, which are known before any image is decoded.
 
     Attributes:
         labels: int64, N, indices into the class names.
@@ -56,7 +56,7 @@ class Decoded(NamedTuple):
     """Some decoded images.
 
     Attributes:
-        positions: int64, n, ascending, of the images in the index; one that could not be decoded is left out.
+        positions: int64, n, ascending positions of the images in the index; images that cannot be decoded are left out.
         images: uint8, n x C x H x W, at the data set's size and number of channels.
     """
 
@@ -66,23 +66,24 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset(ABC):
-    """A source of labelled images, all brought to one size and one number of channels.
+    """A source of labelled images, all converted to one size and one number of channels.
 
     Args:
-        data_dir: where files are looked for, and downloaded to.
-        image_size: height and width in pixels; bilinear, antialiased.
-        channels: 1 for grey, 3 for RGB; grey images are repeated, colour images weighted (ITU-R BT.601).
+        data_dir: the folder in which files are looked for, and into which they are downloaded.
+        image_size: height and width in pixels; images are resized bilinearly with antialiasing.
+        channels: 1 for grey, 3 for RGB; grey channels are repeated, colour channels are weighted (ITU-R BT.601).
         normalize: `dataset`: to mean 0 and standard deviation 1 per channel, of the training split; `half`: from [0, 1]
             to [-1, 1]; `none`: pixels stay in [0, 1].
-        val_fraction: the share of the training images that validation gets, stratified by class.
-        folds: 1, or the number of parts of a stratified k-fold cross-validation.
-        fold: which part is held out, from 0: for the test, or, where the source publishes a test split, for validation.
-        split_seed: what draws the splits; separate from the seed of the training.
-        train_fraction: how many of the images that are left to train on are used, stratified by class, drawn by
-            split_seed. Validation and test are the same for every fraction, and of two fractions the smaller one's
-            images need not be among the larger one's.
-        memory_budget_mb: a larger set, decoded, is streamed from the disk.
-        num_workers: the processes that stream it.
+        val_fraction: the share of the training images that is used for validation, stratified by class.
+        folds: 1, or the number of folds of a stratified k-fold cross-validation.
+        fold: the held-out fold, from 0; it is the validation split if the source publishes a test split, else the test
+            split.
+        split_seed: the seed of the splits, separate from the seed of the training.
+        train_fraction: the share of the remaining training images that is used, stratified by class, drawn by
+            split_seed. Validation and test are the same for every fraction. The images of a smaller fraction need not
+            be among those of a larger one.
+        memory_budget_mb: the largest size in MiB of a decoded set in memory; a larger set is streamed from the disk.
+        num_workers: the number of processes that stream a set from the disk.
     """
 
     name: ClassVar[str]
@@ -96,7 +97,7 @@ class Dataset(ABC):
     val_fraction: Fraction
     folds: PositiveInt
     fold: NonNegativeInt
-    split_seed: Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's generator takes no larger one
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's generator takes no larger seed
     train_fraction: Annotated[float, Field(gt=0, le=1)]
     memory_budget_mb: PositiveInt
     num_workers: NonNegativeInt
@@ -108,56 +109,56 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def class_names(self) -> Sequence[str]:
-        """The names of the classes, in the order of the labels. A source of files has to look at them."""
+        """The names of the classes, in the order of the labels. Sources of files have to list their files for them."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A digest of the images and labels as they come, before any resizing: 16 hexadecimal digits."""
+        """A digest of the original images and labels, before any resizing: 16 hexadecimal digits."""
 
     @property
     def decoding(self) -> str:
-        """What decodes the same files to other images, besides size and channels, as part of a file's name."""
+        """The settings besides size and channels that change the decoded images, as a part of the cache's file name."""
         return ""
 
     @property
     def held_out(self) -> float | None:
-        """The share of the images that is held out for the test, or None where the source publishes a test split."""
+        """The share of the images that is held out for the test, or None if the source publishes a test split."""
         return getattr(self, "test_fraction", None)
 
     def prepare(self) -> None:  # noqa: B027, a data set that is bundled has nothing to do
         """Make the files available, downloading what is missing.
 
         Raises:
-            DataError: where that cannot be done.
+            DataError: if the files cannot be made available.
         """
 
     @abstractmethod
     def index(self) -> Index:
-        """The labels of all images, in the order in which `decode` gives them.
+        """Return the labels and roles of all images, in the order in which `decode` yields the images.
 
         Raises:
-            DataError: where the files are not what they should be.
+            DataError: if the files are invalid.
         """
 
     @abstractmethod
     def decode(self) -> Iterator[Decoded]:
-        """The images, some at a time.
+        """Yield the decoded images in chunks.
 
         Raises:
-            DataError: where one cannot be decoded and must not be left out.
+            DataError: if an image cannot be decoded and must not be left out.
         """
 
     def at_once(self, most: int) -> int:
-        """How many images to decode at a time: at most `most`, and no more than 64 MB, but at least one."""
+        """Return the number of images to decode at a time: at most `most` and at most 64 MiB, but at least one."""
         return min(most, max(1, 2**26 // math.prod(self.shape)))
 
     def describe(self, positions: Sequence[int]) -> list[str]:
-        """What the source calls these images; for messages."""
+        """Return the source's names of these images, for messages."""
         return [f"image {position}" for position in positions]
 
     def resized(self, images: Tensor) -> NDArray[np.uint8]:
-        """uint8 images n x C x h x w at this data set's size and number of channels."""
+        """Return uint8 images n x c x h x w as n x C x H x W, with this data set's size and number of channels."""
         from torchvision.transforms.v2 import functional as transforms
 
         images = transforms.resize(images, [self.image_size, self.image_size], antialias=True)

@@ -1,4 +1,4 @@
-"""Which images train, which validate, and which are kept for the test."""
+"""The division of the images into training, validation and test."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ Positions = NDArray[np.int64]
 
 
 class SplitPositions(NamedTuple):
-    """Positions in the index, ascending; every image stands in at most one of them."""
+    """Ascending positions in the index, int64; every image is in at most one split."""
 
     train: Positions
     val: Positions
@@ -20,10 +20,10 @@ class SplitPositions(NamedTuple):
 
 
 def split(source: Dataset, index: Index) -> SplitPositions:
-    """The splits of `source`: what it assigns itself stays, the rest is drawn by split_seed, stratified by class.
+    """Return the splits of `source`. Those that it does not publish are drawn by split_seed, stratified by class.
 
     Raises:
-        DataError: where a class has too few images, naming it.
+        DataError: if a class has too few images; the message names the class.
     """
     rest = np.flatnonzero((index.roles == Role.UNASSIGNED) | (index.roles == Role.TRAIN))
     val, test = np.flatnonzero(index.roles == Role.VAL), np.flatnonzero(index.roles == Role.TEST)
@@ -42,10 +42,10 @@ def split(source: Dataset, index: Index) -> SplitPositions:
 
 
 def refuse_single_images(source: Dataset, index: Index) -> None:
-    """Say at once where a class has so few images that no draw can split it.
+    """Refuse a class with so few images that no draw can split it, before any image is decoded.
 
     Raises:
-        DataError: naming it.
+        DataError: if there is such a class; the message names it.
     """
     given = set(index.roles.tolist())
     if Role.TEST not in given or Role.VAL not in given:
@@ -62,7 +62,7 @@ class _Draw:
     index: Index
 
     def fraction(self, pool: Positions, fraction: float, key: str) -> tuple[Positions, Positions]:
-        """`pool` in two, the second with `fraction` of it; `key` named the fraction."""
+        """Return two parts of `pool`, the second with the share `fraction`; messages name the setting `key`."""
         from sklearn.model_selection import train_test_split
 
         labels = self.index.labels[pool]
@@ -76,7 +76,7 @@ class _Draw:
         return np.sort(first), np.sort(second)
 
     def fold(self, pool: Positions) -> tuple[Positions, Positions]:
-        """`pool` without fold `source.fold`, and that fold."""
+        """Return `pool` without fold `source.fold`, and that fold."""
         from sklearn.model_selection import StratifiedKFold
 
         labels = self.index.labels[pool]

@@ -1,1 +1,1 @@
-"""Training: the loop, what it measures, and the checkpoints it leaves."""
+"""Training: the loop, its measurements and its checkpoints."""

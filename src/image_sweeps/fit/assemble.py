@@ -1,4 +1,4 @@
-"""The parts of a cell, put together from its configuration: the same in each of the processes that train it."""
+"""The parts of a cell, built from its configuration: identical in each process that trains the cell."""
 
 from dataclasses import dataclass
 
@@ -15,15 +15,15 @@ from image_sweeps.model import build
 
 @dataclass(frozen=True)
 class Parts:
-    """What a cell trains, on what.
+    """The parts that a cell needs for its training.
 
     Attributes:
-        config: the cell's.
-        place: the device that it trains on.
+        config: the configuration of the cell.
+        place: the device that the cell trains on.
         source: the data set.
-        splits: its images, divided.
-        normalize: by the mean and deviation of the training split, on `place`.
-        model: with its first weights, on `place`.
+        splits: the training, validation and test split of the data set.
+        normalize: the normalisation by the mean and deviation of the training split, on `place`.
+        model: the network with its initial weights, on `place`.
     """
 
     config: Config
@@ -34,17 +34,17 @@ class Parts:
     model: nn.Module
 
     def training(self, world: World) -> Training:
-        """The cell, about to train in one of the processes of `world`."""
+        """Return the training state of the cell, before its first epoch, for one of the processes of `world`."""
         train, val = self.splits.train.to(self.place), self.splits.val.to(self.place)
         return Training(self.model, train, val, self.normalize, self.config, world)
 
 
 def assemble(config: Config, place: torch.device) -> Parts:
-    """Put together what `config` says.
+    """Build the parts of the cell that `config` describes.
 
     Raises:
-        DataError: where the data set cannot be read or split.
-        WeightsError: where weights to begin with cannot be had.
+        DataError: if the data set cannot be read or split.
+        WeightsError: if the initial weights cannot be obtained or do not fit.
     """
     source: Dataset = config.dataset.build(config.data_dir)
     splits = load(source, config.outputs_dir / "cache")

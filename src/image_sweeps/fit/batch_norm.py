@@ -1,8 +1,8 @@
-"""Batch norm whose statistics are those of the whole batch, where each rank has a share of it.
+"""Batch norm with the statistics of the whole batch, for ranks that each hold a share of the batch.
 
-torch's own `SyncBatchNorm` runs on GPUs only; waits for the device in every layer, to leave out ranks without images;
-and fails where such a rank computes in bfloat16. This one runs everywhere, so that what is tested on the CPU is what
-GPUs do.
+torch's own `SyncBatchNorm` runs on GPUs only. It waits for the device in every layer, to leave out ranks without
+images, and fails if such a rank computes in bfloat16. This implementation runs on every device, so that tests on the
+CPU cover what GPUs do.
 """
 
 from typing import Any
@@ -16,18 +16,18 @@ from image_sweeps.fit.parallel import World
 
 
 def over_all_ranks(model: nn.Module, world: World) -> None:
-    """Put a `WholeBatchNorm` with the same parameters in place of every batch norm of `model`."""
+    """Replace every batch norm of `model` by a `WholeBatchNorm` with the same parameters."""
     for name, module in list(model.named_modules()):
         if isinstance(module, _BatchNorm):
             model.set_submodule(name, WholeBatchNorm(module, world))
 
 
 class WholeBatchNorm(_BatchNorm):
-    """A batch norm, in one dimension or two, over the shares of all ranks (Ioffe and Szegedy, 2015, arXiv:1502.03167).
+    """A 1d or 2d batch norm over the shares of all ranks (Ioffe and Szegedy, 2015, arXiv:1502.03167).
 
     Args:
-        other: whose parameters, running statistics and settings it takes over.
-        world: that has the other shares.
+        other: the batch norm whose parameters, running statistics and settings are taken over.
+        world: the processes that hold the shares of the batch.
     """
 
     def __init__(self, other: _BatchNorm, world: World) -> None:
@@ -37,8 +37,8 @@ class WholeBatchNorm(_BatchNorm):
         self.num_batches_tracked = other.num_batches_tracked
         self.world = world
         self.train(other.training)
-        # a compiler cannot look into what other processes do; saying so imports it, for seconds, so that only those do
-        # who are several
+        # The compiler cannot trace communication between processes. Excluding it imports the compiler, which takes
+        # seconds and therefore happens only in cells with several ranks.
         self._uncompiled = torch.compiler.disable(WholeBatchNorm._whole)  # type: ignore[no-untyped-call]
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002, torch's name
@@ -86,10 +86,11 @@ class _Whole(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        """With g the gradient of y and n all values of a channel, that of x is.
+        """Return the gradients of this rank's x, weight and bias.
 
-        weight / sqrt(var + eps) * (g - (sum(g) + x^ * sum(g * x^)) / n): its first term as if the statistics were
-        constants, the others because they are not.
+        With g the gradient of y and n the number of values of a channel on all ranks, the gradient of x is
+        weight / sqrt(var + eps) * (g - (sum(g) + x^ * sum(g * x^)) / n). The first term treats the statistics as
+        constants; the others account for their dependence on x.
         """
         share, weight, mean, var, count = ctx.saved_tensors
         inverse = torch.rsqrt(var + ctx.eps)
@@ -105,7 +106,7 @@ class _Whole(torch.autograd.Function):
 def _with_constant_statistics(
     grad: Tensor, share: Tensor, weight: Tensor, mean: Tensor, var: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and bias. Of no x, torch's own divides by zero, and the process ends."""
+    """Return the gradients of x, weight and bias. For an empty x, torch's kernel would divide by zero and crash."""
     if not share.numel():
         return grad, torch.zeros_like(weight), torch.zeros_like(weight)
     gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_batch_norm_backward(

@@ -1,34 +1,34 @@
-"""The order in which a split is visited, and how its pixels reach the network."""
+"""The order in which a split is visited, and the preparation of its pixels for the network."""
 
 import torch
 from torch import Tensor, nn
 
 
 def epoch_order(num_images: int, seed: int, epoch: int) -> Tensor:
-    """A permutation of the images, int64, drawn from the seed and the epoch alone.
+    """Return a permutation of the images, int64, N, drawn from the seed and the epoch alone.
 
-    An epoch's order so depends neither on the device, nor on the epochs before it, nor on who else draws numbers. It is
-    the order of a `SubsetRandomSampler` with the same generator.
+    The order therefore depends neither on the device, nor on earlier epochs, nor on other users of random numbers. It
+    is the order of a `SubsetRandomSampler` with the same generator.
     """
     return torch.randperm(num_images, generator=epoch_generator(seed, epoch))
 
 
 def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
-    """Random numbers for one purpose (`stream`) in one epoch of a run."""
+    """Return a random number generator for one purpose (`stream`) in one epoch of a run."""
     return torch.Generator().manual_seed((seed * 1_000_003 + epoch) * 7 + stream)
 
 
 def rank_seed(seed: int, epoch: int, rank: int) -> int:
-    """What a rank draws its dropout by in one epoch, if it is not the first, which draws as a cell on one device does.
+    """Return the seed for dropout in one epoch on a rank other than 0. Rank 0 draws as a cell on one device does.
 
-    It depends on nothing that was drawn before, so that no checkpoint need keep it.
+    The seed does not depend on earlier draws, so that no checkpoint has to keep it.
     """
     generator = epoch_generator(seed, epoch, stream=2)
     return int(torch.randint(2**63 - 1, (rank,), generator=generator)[-1])
 
 
 def batches(order: Tensor, batch_size: int) -> list[Tensor]:
-    """`order` in batches. A single image left over joins the batch before it: one image has no batch statistics."""
+    """Split `order` into batches. A single last image joins the batch before it: one image has no batch statistics."""
     parts = list(torch.split(order, batch_size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
@@ -36,15 +36,15 @@ def batches(order: Tensor, batch_size: int) -> list[Tensor]:
 
 
 def pixels(images_NCHW: Tensor) -> Tensor:
-    """uint8 images as float32 in [0, 1], channels last."""
+    """Return uint8 images as float32 in [0, 1], channels last."""
     return images_NCHW.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
 class Normalize(nn.Module):
-    """(x - mean) / std per channel; nothing where that changes nothing.
+    """The normalisation (x - mean) / std per channel, skipped if mean is 0 and std is 1 in all channels.
 
     Args:
-        mean, std: C each, of pixels in [0, 1].
+        mean, std: mean and deviation of pixels in [0, 1], one value per channel, C.
     """
 
     mean: Tensor

@@ -1,4 +1,4 @@
-"""Whether a network is right as often as it says.
+"""The calibration of a network: whether its accuracy agrees with its confidence.
 
 Guo et al., On Calibration of Modern Neural Networks, 2017 (arXiv:1706.04599).
 """
@@ -14,13 +14,13 @@ NUM_BINS = 15  # Guo et al.
 
 @dataclass(frozen=True)
 class Calibration:
-    """Images binned by the confidence in what was predicted. A bin without images has NaN instead of means.
+    """Images binned by the confidence in their predicted class. A bin without images has NaN instead of means.
 
     Attributes:
         ece: expected calibration error, sum over the bins of count / N * |accuracy - confidence|, in [0, 1].
-        edges: of the bins, NUM_BINS + 1; a bin holds its upper edge, not its lower.
-        confidence: mean per bin.
-        accuracy, accuracy_low, accuracy_high: share of right predictions per bin, and its 95% Wilson interval.
+        edges: edges of the bins in [0, 1], NUM_BINS + 1; a bin includes its upper edge and excludes its lower edge.
+        confidence: mean confidence per bin.
+        accuracy, accuracy_low, accuracy_high: share of correct predictions per bin, and its 95% Wilson interval.
         count: images per bin.
     """
 
@@ -34,11 +34,11 @@ class Calibration:
 
 
 def calibration(confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]) -> Calibration:
-    """The expected calibration error, and the table behind it.
+    """Return the expected calibration error and the bins that it is computed from.
 
     Args:
-        confidence_N: the probability of the predicted class, in (0, 1].
-        right_N: whether that was the label.
+        confidence_N: the probability of the predicted class of each image, in (0, 1].
+        right_N: whether the predicted class is the label.
     """
     edges = np.linspace(0, 1, NUM_BINS + 1)
     bins = np.digitize(confidence_N, edges[1:-1], right=True)
@@ -59,7 +59,7 @@ def calibration(confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]) -
 
 
 def wilson(num_right: int, num_images: int) -> tuple[float, float]:
-    """The 95% interval of an accuracy (Wilson, 1927); NaN where there are no images."""
+    """Return the bounds of the 95% interval of an accuracy, in [0, 1] (Wilson, 1927); NaN if there are no images."""
     if num_images == 0:
         return float("nan"), float("nan")
     interval = binomtest(num_right, num_images).proportion_ci(0.95, method="wilson")

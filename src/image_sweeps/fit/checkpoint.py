@@ -1,8 +1,8 @@
-"""Checkpoints: tensors and plain containers, so that loading one runs no code.
+"""Checkpoints of tensors and plain containers, so that loading one runs no code.
 
-`last.pt` is all that a cell needs to go on after an epoch as if it had never been stopped; it is written after every
-epoch and gone when the cell has finished. `best.pt` is the network as validation preferred it, with what is needed to
-use it again.
+`last.pt` holds everything that a cell needs to continue after an epoch as if it had never stopped. It is written after
+every epoch and removed when the cell has finished or was pruned. `best.pt` holds the weights of the epoch that
+validation chose, with the facts needed to use them again.
 """
 
 import pickle
@@ -20,19 +20,19 @@ from image_sweeps.system.files import write_whole
 
 
 class CheckpointError(Exception):
-    """A checkpoint is there, and cannot be gone on from."""
+    """A checkpoint exists, but training cannot continue from it."""
 
 
 @dataclass
 class TrainingHistory:
-    """What lies behind a cell: its epochs, which of them is the best, and the weights that it left."""
+    """The completed epochs of a cell, the best one of them, and the weights after the best epoch, on the CPU."""
 
     watch: BestEpoch
     epochs: list[Epoch] = field(default_factory=list)
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def add(self, epoch: Epoch, model: nn.Module) -> None:
-        """One more epoch; `model` is as it left it."""
+        """Add an epoch; `model` has the weights that the epoch ended with."""
         self.epochs.append(epoch)
         if self.watch.improves(epoch):
             self.weights = weights(model)
@@ -44,41 +44,41 @@ class TrainingHistory:
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the weights, on the CPU."""
+    """Return a copy of the weights, on the CPU."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()}
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors, plain containers, numbers and text."""
+    """Write `content`, which consists of tensors, plain containers, numbers and text."""
     write_whole(path, lambda file: torch.save(content, file))
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote; nothing but tensors and plain containers is accepted.
+    """Return what `save` wrote, with all tensors on the CPU.
 
     Raises:
-        pickle.UnpicklingError: where the file holds anything else.
+        pickle.UnpicklingError: if the file holds anything but tensors and plain containers.
     """
     checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return checkpoint
 
 
 def save_last(path: Path, training: Training, past: TrainingHistory) -> None:
-    """Write what training goes on from. The best weights are in it too: two files could differ, one is old or new."""
+    """Write the state that training continues from, and the best weights: a second file could be of another epoch."""
     epochs = [asdict(epoch) for epoch in past.epochs]
     save(path, {"training": training.state_dict(), "epochs": epochs, "best": past.weights})
 
 
 def num_done(path: Path) -> int:
-    """How many epochs what `save_last` wrote to `path` has behind it; 0 where there is no such file."""
+    """Return how many epochs the checkpoint that `save_last` wrote to `path` has completed; 0 if there is none."""
     return int(load(path)["training"]["num_done"]) if path.exists() else 0
 
 
 def restore(path: Path, training: Training) -> TrainingHistory:
-    """Bring `training` to where `save_last` left it, or leave it at its beginning where there is no file at `path`.
+    """Restore `training` from the checkpoint of `save_last` at `path`, if there is one, and return its history.
 
     Raises:
-        CheckpointError: where there is one, and it cannot be read or belongs to another network or optimizer.
+        CheckpointError: if the checkpoint cannot be read or belongs to another network or optimizer.
     """
     past = TrainingHistory(BestEpoch(training.config.early_stopping))
     if not path.exists():

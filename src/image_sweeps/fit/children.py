@@ -1,4 +1,4 @@
-"""The other ranks of a cell, as processes that rank 0 has started: none is left when it has ended, in whichever way."""
+"""The other ranks of a cell, as child processes of rank 0. None of them outlives rank 0, however rank 0 ends."""
 
 import ctypes
 import multiprocessing
@@ -25,34 +25,34 @@ from image_sweeps.fit.torch_internals import abort_process_group
 from image_sweeps.system import process_exit
 from image_sweeps.system.interrupt import Interrupted
 
-CONTEXT = multiprocessing.get_context("spawn")  # a fork would have neither its parent's threads nor its CUDA
+CONTEXT = multiprocessing.get_context("spawn")  # a fork has no threads and cannot use CUDA
 
 SETTLED_S = 3.0
-"""How long it may take until is known which rank has failed, once one does not answer."""
+"""The longest time to find out which rank has failed, once a rank does not answer, in seconds."""
 
 GRACE_S = 10.0
-"""How long ranks have to end by themselves, when they are told that it is over."""
+"""The time that ranks have to end by themselves after they were told that the cell is over, in seconds."""
 
 FAILED = 1
-"""The exit code of a rank that has said why, or failed because another one has."""
+"""The exit code of a rank that has published its failure, or that failed because another rank did."""
 
 NOT_FOR_OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-"""Signals that ask to stop, which rank 0 is to make something of: all processes of a terminal or a job may get them."""
+"""Signals that ask to stop. All processes of a terminal or a job may get them, but only rank 0 handles them."""
 
 PR_SET_PDEATHSIG = 1
-"""Of prctl(2): the signal that the kernel sends when the parent is gone."""
+"""The option of prctl(2) that sets the signal which the kernel sends when the parent is gone."""
 
 Follow = Callable[[RankStore, int, int, timedelta], None]
-"""What another rank does: with the store, its rank, its number on this machine, and after which time others hang."""
+"""The function that another rank runs. Its arguments are the store, the rank, the local rank and the timeout."""
 
 
 class SpawnedRanks:
-    """The other ranks.
+    """The other ranks, as processes on this machine.
 
     Attributes:
-        store: which all share.
-        processes: by their ranks.
-        over: whether they have been told that there is no more to do.
+        store: the store that all ranks share.
+        processes: the processes by their ranks.
+        over: whether the other ranks have been told that the cell is over.
     """
 
     def __init__(self, path: Path, size: int, num_threads: int, timeout: timedelta, follow: Follow) -> None:
@@ -63,8 +63,8 @@ class SpawnedRanks:
         }
 
     def start(self) -> None:
-        """Start them. A signal that comes while they do not yet know what to make of it waits."""
-        resource_tracker.ensure_running()  # starting it lets signals through again
+        """Start the processes. Signals that ask to stop are blocked until each process is ready to ignore them."""
+        resource_tracker.ensure_running()  # before the next line, because this unblocks signals
         before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_OTHERS)
         try:
             for process in self.processes.values():
@@ -74,12 +74,12 @@ class SpawnedRanks:
         threading.Thread(target=self._watch, name="ranks", daemon=True).start()
 
     def lost(self, seconds: float) -> str | None:
-        """Why one of them is no more, if one is so, or comes to be within this time."""
+        """Wait up to `seconds` for a rank to end. Return why a rank has failed, or None if none has."""
         wait([process.sentinel for process in self.processes.values() if process.exitcode is None], seconds)
         return next(filter(None, map(self._cause, self.processes)), None)
 
     def why(self, error: Exception) -> str:
-        """The reason why rank 0 got `error` in place of an answer."""
+        """Return which failure of the other ranks caused `error` in rank 0."""
         deadline = time.monotonic() + SETTLED_S
         while (left := deadline - time.monotonic()) > 0 and None in [p.exitcode for p in self.processes.values()]:
             if reason := self.lost(left):
@@ -91,7 +91,7 @@ class SpawnedRanks:
         return self.lost(0) or f"another rank is gone ({short})"
 
     def _cause(self, rank: int) -> str | None:
-        """Why this rank has ended, where it did not because another one has."""
+        """Return why this rank has failed; None if it has not, or only because another rank has."""
         code = self.processes[rank].exitcode
         if not code:
             return None
@@ -101,7 +101,7 @@ class SpawnedRanks:
         return self.store.failure(rank) or (None if code == FAILED else f"rank {rank} ended with exit code {code}")
 
     def end(self) -> None:
-        """They are gone when this comes back: by themselves where they were told that it is over, else at once."""
+        """Kill the ranks that are left; if they were told that the cell is over, first wait for them to end."""
         deadline = time.monotonic() + (GRACE_S if self.over else 0)
         for process in self.processes.values():
             if process.pid is None:
@@ -111,7 +111,7 @@ class SpawnedRanks:
             process.join()
 
     def _watch(self) -> None:
-        """A rank that is gone leaves the others waiting on their GPUs, where gloo tells them that it is."""
+        """Abort NCCL if a rank ends early: unlike gloo, it reports no error, and the others would wait on GPUs."""
         wait([process.sentinel for process in self.processes.values()])
         if not self.over and dist.is_initialized() and "nccl" in dist.get_backend_config():
             abort_process_group()
@@ -119,7 +119,7 @@ class SpawnedRanks:
 
 @contextmanager
 def started(size: int, timeout: timedelta, follow: Follow) -> Iterator[SpawnedRanks]:
-    """Other ranks on this machine, which share its threads with this process, as long as the block runs."""
+    """Yield the other ranks, which run on this machine during the block and share the threads of this process."""
     before = torch.get_num_threads()
     num_threads = max(1, before // size)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, _loopback():
@@ -138,9 +138,9 @@ def started(size: int, timeout: timedelta, follow: Follow) -> Iterator[SpawnedRa
 
 
 def _live(rank: int, path: Path, size: int, num_threads: int, timeout: timedelta, follow: Follow) -> None:
-    """The whole life of such a process."""
+    """Run another rank, from the start to the end of its process."""
     process_exit.with_parent()
-    if sys.platform == "linux":  # also where it hangs so hard that none of its threads gets a turn
+    if sys.platform == "linux":  # works even if the process hangs so that none of its threads runs
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     leave_signals_to_rank_0()
     torch.set_num_threads(num_threads)
@@ -149,7 +149,7 @@ def _live(rank: int, path: Path, size: int, num_threads: int, timeout: timedelta
 
 
 def leave_signals_to_rank_0() -> None:
-    """From now on, what asks to stop is not for this process."""
+    """Ignore the signals that ask to stop, and unblock them."""
     for number in NOT_FOR_OTHERS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_OTHERS)
@@ -157,7 +157,7 @@ def leave_signals_to_rank_0() -> None:
 
 @contextmanager
 def _loopback() -> Iterator[None]:
-    """Gloo listens on this machine alone, unless somebody has said otherwise; left to itself, it asks for its name."""
+    """Make gloo listen on this machine only, unless the user has set an interface; it would look up the host name."""
     names = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
     if "GLOO_SOCKET_IFNAME" in os.environ or not names:
         yield

@@ -1,13 +1,14 @@
-"""Which epoch is the best, and when no better one is waited for (Prechelt, 1998, "Early Stopping - But When?")."""
+"""The best epoch, and the early stopping of training (Prechelt, 1998, "Early Stopping - But When?")."""
 
 from image_sweeps.config.schema import EarlyStopping
 from image_sweeps.fit.epoch import Epoch
 
 
 class BestEpoch:
-    """The best epoch so far, by the measure that the configuration watches; the checkpoint follows it.
+    """The best epoch so far, by the measure that the configuration watches; its weights are kept for the test.
 
-    On equal accuracy the lower loss is better, and on equal loss too the earlier epoch.
+    If accuracy is watched and `min_delta` is 0, the lower loss decides between equal accuracies. In any other tie, the
+    earlier epoch is the best.
     """
 
     def __init__(self, rule: EarlyStopping) -> None:
@@ -16,7 +17,7 @@ class BestEpoch:
         self.num_worse = 0
 
     def improves(self, epoch: Epoch) -> bool:
-        """Take notice of `epoch`. Returns whether it is the best now."""
+        """Record `epoch`, and return whether it is the best so far."""
         better = self.best is None or self._better(epoch, self.best)
         self.num_worse = 0 if better else self.num_worse + 1
         if better:
@@ -25,7 +26,7 @@ class BestEpoch:
 
     @property
     def exhausted(self) -> bool:
-        """Whether there were as many epochs without a better one as patience allows."""
+        """Whether `patience` epochs in a row were no better than the best; never, if `patience` is None."""
         return self.rule.patience is not None and self.num_worse >= self.rule.patience
 
     def _better(self, epoch: Epoch, best: Epoch) -> bool:

@@ -1,4 +1,4 @@
-"""What one epoch measured."""
+"""The measurements of one epoch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ METRICS = {
     "lr": "lr",
     "epoch_s": "time/epoch_s",
 }
-"""The names by which the attributes of an epoch are recorded."""
+"""The metric names under which the attributes of an epoch are recorded."""
 
 PENALTY = "train/penalty"
-"""The name of the penalty, which is recorded where there is one."""
+"""The metric name of the penalty, which is recorded only if the configuration sets `l2`."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch measured. Losses are means over images, accuracies fractions in [0, 1].
+    """The measurements of one epoch. Losses are means over images in nats, accuracies are fractions in [0, 1].
 
     Attributes:
-        number: counted from 1.
-        train_loss, train_accuracy: of each batch as it was met, before its own step; with label smoothing, where it is
-            chosen, and without the penalty.
-        penalty: what l2 adds to the loss, a mean over the steps.
-        val_loss, val_accuracy: after the epoch, without label smoothing.
+        number: the number of the epoch, counted from 1.
+        train_loss, train_accuracy: measured on each batch before the step that it causes; the loss includes label
+            smoothing, if configured, and excludes the penalty.
+        penalty: the term that `l2` adds to the loss, a mean over the steps.
+        val_loss, val_accuracy: measured on the validation split after the epoch, without label smoothing.
         lr: the learning rate of the epoch's first step.
         epoch_s: seconds of training and validation together.
-        ended_ms: when it ended, in milliseconds since 1970. Whoever records it takes this as its time, so that an epoch
-            recorded twice, before and after an interruption, is one and the same record.
+        ended_ms: the end of the epoch, in milliseconds since 1970. Its records carry this time, so that an epoch
+            recorded twice, before and after an interruption, remains one record.
     """
 
     number: int
@@ -45,11 +45,11 @@ class Epoch:
     ended_ms: int
 
     def metrics(self) -> dict[str, float]:
-        """The measurements by the names of their metrics, without the penalty."""
+        """Return the measurements by metric name, without the penalty."""
         return {metric: getattr(self, name) for name, metric in METRICS.items()}
 
     @classmethod
     def from_metrics(cls, number: int, ended_ms: int, metrics: Mapping[str, float]) -> Self:
-        """The epoch whose `metrics` were recorded at the step `number`."""
+        """Return the epoch whose `metrics` were recorded at the step `number`."""
         values = {name: metrics[metric] for name, metric in METRICS.items()}
         return cls(number=number, penalty=metrics.get(PENALTY, 0.0), ended_ms=ended_ms, **values)

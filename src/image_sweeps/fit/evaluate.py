@@ -1,4 +1,4 @@
-"""How good a trained network is on images it has never seen."""
+"""The evaluation of a trained network on images that it has never seen."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from image_sweeps.fit.ranking import Curve
 
 
 class NonFiniteOutputError(ArithmeticError):
-    """The network answers with infinities or with what is not a number: no verdict can be had from that."""
+    """The outputs of the network are infinite or NaN, so that it cannot be evaluated."""
 
     def __init__(self, num_bad: int, num_images: int) -> None:
         super().__init__(
@@ -26,18 +26,18 @@ class NonFiniteOutputError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The test split's verdict.
+    """The evaluation of a network on the N images and K classes of a split.
 
     Attributes:
         loss: mean cross-entropy per image, in nats.
-        accuracy, accuracy_low, accuracy_high: a fraction and its 95% Wilson interval (Wilson, 1927).
+        accuracy, accuracy_low, accuracy_high: share of correct predictions and its 95% Wilson interval (Wilson, 1927).
         precision, recall, f1: per class, K; a class that was never predicted has precision 0.
         support: images per class, K.
         confusion: counts, K x K, row: label, column: prediction.
-        labels, predictions: N.
-        probabilities: N x K, float32.
-        roc, precision_recall: one curve a class, against the rest, K.
-        calibration: how confidence and accuracy agree.
+        labels, predictions: indices of classes, N.
+        probabilities: probability of each class for each image, N x K, float32.
+        roc, precision_recall: one curve per class, against the rest, K.
+        calibration: the agreement of confidence and accuracy.
     """
 
     loss: float
@@ -58,7 +58,7 @@ class Evaluation:
 
     @property
     def roc_auc(self) -> NDArray[np.float64]:
-        """The area under the ROC curve per class, K; NaN where no image is of the class, or every one is."""
+        """The area under the ROC curve per class, K; NaN if no image belongs to the class, or all images do."""
         return ranking.areas(self.roc)
 
     @property
@@ -68,17 +68,17 @@ class Evaluation:
 
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
-        """The probability of what was predicted, N."""
+        """The probability of the predicted class, N, float32."""
         return self.probabilities[np.arange(len(self.predictions)), self.predictions]
 
     @cached_property
     def mistakes(self) -> NDArray[np.intp]:
-        """Which images were taken for something else, the most confident mistake first."""
+        """The positions of the wrongly classified images, the most confident mistake first."""
         wrong = np.flatnonzero(self.predictions != self.labels)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
     def metrics(self) -> dict[str, float]:
-        """The numbers that runs are compared by.
+        """Return the metrics that runs are compared by.
 
         Precision, recall and F1 are macro averages over all classes, the areas over the classes that have a curve.
         """
@@ -97,16 +97,16 @@ class Evaluation:
 
 
 def evaluate(logits_NK: Tensor, labels_N: Tensor) -> Evaluation:
-    """Everything that is said of a split, from the logits of all its images.
+    """Evaluate a split by the logits, N x K, and the labels, N, of all its images.
 
     Raises:
-        NonFiniteOutputError: where a logit is infinite or not a number.
+        NonFiniteOutputError: if a logit is infinite or NaN.
     """
     logits_NK, labels_N = logits_NK.float().cpu(), labels_N.cpu()
     finite = logits_NK.isfinite().all(1)
     if not finite.all():
         raise NonFiniteOutputError(int((~finite).sum()), len(finite))
-    # float32 would round the probabilities of sure predictions to 1, and so make ties of what is ranked
+    # float32 would round the probabilities of confident predictions to 1, which would create ties in the rankings
     probabilities = logits_NK.double().softmax(1).numpy()
     labels, predictions = labels_N.numpy(), logits_NK.argmax(1).numpy()
     classes = np.arange(logits_NK.shape[1])

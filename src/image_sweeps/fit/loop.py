@@ -1,6 +1,6 @@
 """The training loop, in plain PyTorch.
 
-Nothing in it waits for the device between steps: losses and counts stay there and are read once an epoch.
+The loop never waits for the device between steps: losses and counts stay on the device and are read once per epoch.
 """
 
 import time
@@ -22,11 +22,11 @@ from image_sweeps.fit.parallel import SINGLE_PROCESS, STOP, World
 from image_sweeps.fit.regularize import parameter_groups, penalty, weights
 from image_sweeps.scheduler import Schedule
 
-EVAL_BATCH_SIZE = 500  # nothing is learned from it, so it may be what is fastest
+EVAL_BATCH_SIZE = 500  # chosen for speed, because nothing is learned from these batches
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became infinite or not a number: nothing that follows could be trusted."""
+    """The training loss became infinite or NaN, so that no later result could be trusted."""
 
     def __init__(self, epoch: int, step: int, num_steps: int, lr: float, loss: float) -> None:
         super().__init__(
@@ -36,15 +36,15 @@ class NonFiniteLossError(ArithmeticError):
 
 
 class Training:
-    """A cell's whole state while it trains.
+    """The complete state of a cell during its training.
 
     Args:
-        model: on the device of the images; trained in place.
-        train: what the weights are learned from.
-        val: what every epoch is measured on.
-        normalize: on the same device.
-        config: the cell's.
-        world: the processes that train it, each with its share of every batch.
+        model: the network, on the device of the images; it is trained in place.
+        train: the images that the weights are learned from.
+        val: the images that every epoch is evaluated on.
+        normalize: the normalisation of the images, on the same device.
+        config: the configuration of the cell.
+        world: the processes that train the cell, each with its share of every batch.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class Training:
         self.num_done = 0
 
     def epochs(self) -> Iterator[Epoch]:
-        """Train what is left of the epochs, and give each one's measurements when it is over.
+        """Train the remaining epochs, and yield the measurements of each epoch when it ends.
 
         Raises:
-            NonFiniteLossError: at the end of the epoch in which it happened.
+            NonFiniteLossError: at the end of the epoch in which the loss became infinite or NaN.
         """
         self.world.broadcast_state(self.state_dict())
         for number in range(self.num_done + 1, self.config.epochs + 1):
@@ -81,7 +81,7 @@ class Training:
             yield self._epoch(number)
 
     def follow(self) -> None:
-        """As a rank that is not the first: train the epochs that rank 0 says, from where it is."""
+        """Train as a rank other than 0: take over the state of rank 0, then train the epochs that it announces."""
         if (state := self.world.receive_state()) is None:
             return
         self.load_state_dict(state)
@@ -104,10 +104,10 @@ class Training:
         return Epoch(number, *sums, val_loss, val_accuracy, lr, epoch_s, ended_ms)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain containers, enough to go on after the epochs so far as if never stopped.
+        """Return tensors and plain containers from which training continues as if it had never stopped.
 
-        The order of the batches and the augmentation are drawn anew in every epoch; dropout draws from torch's own
-        generators, whose states belong to it.
+        The order of the batches and the augmentation are drawn anew in every epoch. Dropout draws from torch's own
+        generators, whose states are therefore included.
         """
         return {
             "num_done": self.num_done,
@@ -118,7 +118,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there. The generators are set too, so that nothing may draw from them in between."""
+        """Restore `state`, including torch's generators: nothing may draw from them before the next epoch."""
         self.num_done = state["num_done"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -126,14 +126,14 @@ class Training:
         device.set_random_state(state["random"], self.train.device)
 
     def first_batch(self) -> tuple[Tensor, Tensor]:
-        """What the first step will see, before normalisation: float32 in [0, 1], n x C x H x W, and labels, n."""
+        """Return the first batch before normalisation: float32 in [0, 1], n x C x H x W, and int64 labels, n."""
         steps = batches(epoch_order(len(self.train), self.config.seed, 1).to(self.train.device), self.config.batch_size)
         ((images_NCHW, labels_N),) = self.train.batches(steps[:1])
         draws_NK = self.augmentation.draws(len(labels_N), self._generator(1))
         return self.augmentation(pixels(images_NCHW), draws_NK), labels_N
 
     def _generator(self, epoch: int) -> torch.Generator:
-        """The random numbers of an epoch's augmentation."""
+        """Return the random number generator for the augmentation of an epoch."""
         return epoch_generator(self.config.seed, epoch, stream=1)
 
     @property
@@ -141,7 +141,7 @@ class Training:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def _train(self, steps: list[Tensor], epoch: int) -> "_Means":
-        """One pass over the training images, of each batch this rank's share."""
+        """Train on this rank's share of every batch, once over the training images."""
         config, place, share = self.config, self.train.device, self.world.share
         losses, penalties = sums = torch.zeros(2, len(steps), device=place)
         num_correct = torch.zeros((), dtype=torch.int64, device=place)
@@ -156,7 +156,7 @@ class Training:
                 logits_NK = self.forward(inputs_NCHW)
                 loss = _share_of_mean(logits_NK, labels_N, len(steps[step]), config.label_smoothing)
             losses[step] = loss.detach()
-            if config.l2 and self.world.rank == 0:  # for all: what the ranks have is added up
+            if config.l2 and self.world.rank == 0:  # on one rank only: the ranks are summed
                 extra = penalty(self.penalized, config.l2)
                 penalties[step] = extra.detach()
                 loss = loss + extra
@@ -169,7 +169,7 @@ class Training:
         return _Means(train_loss, self.world.sum(num_correct).item() / len(self.train), penalties.mean().item())
 
     def _step(self, loss: Tensor) -> None:
-        """Change the weights by the gradient of `loss`, added up over the ranks, and the rate by the schedule."""
+        """Update the weights by the gradient of `loss`, summed over the ranks, and step the learning rate schedule."""
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.world.sum_gradients(self.trainable)
@@ -186,7 +186,7 @@ class _Means(NamedTuple):
 
 
 def _share_of_mean(logits_NK: Tensor, labels_N: Tensor, batch_size: int, smoothing: float) -> Tensor:
-    """What these images of a batch add to its mean cross-entropy: all of it, where they are all of the batch."""
+    """Return the contribution of these images to the mean cross-entropy of their batch of `batch_size` images."""
     if len(labels_N) == batch_size:
         return F.cross_entropy(logits_NK, labels_N, label_smoothing=smoothing)
     return F.cross_entropy(logits_NK, labels_N, reduction="sum", label_smoothing=smoothing) / batch_size
@@ -202,13 +202,13 @@ def _refuse_non_finite(losses: Tensor, epoch: int, rates: list[float]) -> None:
 def predict(
     model: nn.Module, images: Images, normalize: Normalize, config: Config, world: World = SINGLE_PROCESS
 ) -> Tensor:
-    """The logits of all images in their order, float32, N x K, on the device of the images.
+    """Return the logits of all images in their order, float32, N x K, on the device of the images.
 
-    The ranks of `world` take turns, batch by batch: each batch gives the same bits as where one rank has them all.
+    The ranks of `world` take turns, batch by batch: each batch gives the same bits as on a single rank.
     """
     model.eval()
     steps = torch.split(torch.arange(len(images), device=images.device), EVAL_BATCH_SIZE)
-    own = steps[world.rank :: world.size] or (steps[0][:0],)  # a rank that has none still tells how many classes
+    own = steps[world.rank :: world.size] or (steps[0][:0],)  # an empty batch still gives the number of classes
     with torch.autocast(images.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         parts = [model(normalize(pixels(part_NCHW))) for part_NCHW, _ in images.batches(own)]
     logits_NK = torch.cat(parts).float()

@@ -1,11 +1,11 @@
-"""Memory that runs out, in words: allocators tell it each in its own way, and none says what can be done."""
+"""Messages for exhausted memory: every allocator reports it in its own way, and none says what can be done."""
 
 import errno
 
 import torch
 
 ALLOCATORS = ("DefaultCPUAllocator", "CUDA out of memory", "MPS backend out of memory")
-"""What torch's errors of this kind contain where they have no type of their own."""
+"""Texts that identify torch's out-of-memory errors that have no type of their own."""
 
 HINT = (
     "Fewer cells at a time (hydra.launcher.slots=1) or a smaller dataset.memory_budget_mb need less, with the same "
@@ -14,12 +14,12 @@ HINT = (
 
 
 def out_of_memory(error: BaseException) -> str | None:
-    """Where `error` came of memory running out: what could not be had, and what can be done. Else None."""
+    """Return a message with a remedy if `error` was caused by exhausted memory, else None."""
     cause: BaseException | None = error
     while cause is not None:
         if _is_of_memory(cause):
             first, *_ = str(cause).strip().splitlines() or [type(cause).__name__]
-            what = first.partition("DefaultCPUAllocator: ")[2] or first  # before it stands a line of torch's source
+            what = first.partition("DefaultCPUAllocator: ")[2] or first  # drops a line of torch's source
             return f"out of memory: {what.rstrip('.')}. {HINT}"
         cause = cause.__cause__ or cause.__context__
     return None

@@ -1,10 +1,10 @@
-"""One cell over several devices: every rank computes its share of each batch, and what they computed is added up.
+"""The training of one cell on several devices: every rank computes its share of each batch, and the shares are summed.
 
-This is data parallelism (Li et al., 2020, "PyTorch Distributed", arXiv:2006.15704) with sums in place of means, so that
-shares of any size count by their images, and with one sum of all gradients after the backward pass in place of
-`DistributedDataParallel`: that regroups the gradients after its first step, by the order in which they came, and with
-three ranks or more the order of a sum decides its last bit. A cell that went on from a checkpoint would not be, bit for
-bit, one that was never stopped. What is lost is the overlap of that one sum with the backward pass.
+This is data parallelism (Li et al., 2020, "PyTorch Distributed", arXiv:2006.15704) with two changes. Sums replace
+means, so that shares of any size count by their images. One sum of all gradients after the backward pass replaces
+`DistributedDataParallel`, which regroups the gradients after its first step by the order in which they came. With three
+ranks or more, the order of a sum decides its last bit: a cell continued from a checkpoint would not equal, bit for bit,
+a cell that was never stopped. The cost is that the sum does not overlap with the backward pass.
 """
 
 import io
@@ -17,33 +17,33 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 STOP = 0
-"""In place of an epoch's number: there is none to come."""
+"""The number that rank 0 broadcasts instead of an epoch when no epoch is left."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train a cell together, as one of them sees it. A world of one does nothing, at no cost.
+    """The processes that train a cell together, as one of them sees them. A world of size 1 communicates nothing.
 
     Attributes:
-        rank: of this process, from 0. Rank 0 alone keeps and records what was learned.
-        size: how many there are.
+        rank: the rank of this process, from 0. Only rank 0 keeps and records what was learned.
+        size: the number of processes.
     """
 
     rank: int = 0
     size: int = 1
 
     def share(self, batch: Tensor) -> Tensor:
-        """The rows of a batch that are this rank's: as many as others have, or one less; of too few, none."""
+        """Return this rank's rows of a batch: as many as other ranks have, or one less; none if there are too few."""
         return batch if self.size == 1 else batch.tensor_split(self.size)[self.rank]
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Add up what every rank has in `tensor`, in place: afterwards all have the same bits."""
+        """Sum `tensor` over all ranks in place, and return it. All ranks get the same bits."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Add up the gradients of all ranks, in the order of the parameters."""
+        """Sum the gradients over all ranks in place, in the order of the parameters."""
         if self.size == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -54,24 +54,24 @@ class World:
     def barrier(self) -> None:
         """Wait for all ranks.
 
-        A sum on GPUs that was cut short, because a rank is gone, gives rubbish in place of an error. This one is taken
-        on the CPU and does fail: what was computed before all have met can be trusted.
+        A sum on GPUs that is cut short because a rank is gone gives garbage instead of an error. The sum here is taken
+        on the CPU and does fail, so that results computed before all ranks have met can be trusted.
         """
         self.sum(torch.zeros(()))
 
     def broadcast(self, number: int) -> None:
-        """Rank 0 tells all others which epoch comes next, or that it is over."""
+        """Send `number` from rank 0 to all other ranks: the next epoch, a size in bytes, or STOP."""
         if self.size > 1:
             dist.broadcast(torch.tensor(number), src=0)
 
     def receive(self) -> int:
-        """The number that rank 0 tells."""
+        """Return the number that rank 0 sends."""
         number = torch.zeros((), dtype=torch.int64)
         dist.broadcast(number, src=0)
         return int(number)
 
     def broadcast_state(self, state: dict[str, Any]) -> None:
-        """Rank 0 gives all others `state`: tensors and plain containers."""
+        """Send `state`, which consists of tensors and plain containers, from rank 0 to all other ranks."""
         if self.size == 1:
             return
         buffer = io.BytesIO()
@@ -81,7 +81,7 @@ class World:
         dist.broadcast(content, src=0)
 
     def receive_state(self) -> dict[str, Any] | None:
-        """What rank 0 gave, on the CPU; None where it says that it is over instead."""
+        """Return the state that rank 0 sends, on the CPU, or None if rank 0 sends STOP instead."""
         if (num_bytes := self.receive()) == STOP:
             return None
         content = torch.empty(num_bytes, dtype=torch.uint8)

@@ -1,7 +1,6 @@
-"""Whether a class's own images get higher scores for it than all others: ROC and precision-recall curves.
+"""ROC and precision-recall curves: whether images of a class get higher scores for the class than all other images.
 
-Each class stands against the rest. Areas are exact; of the curves themselves few points are kept, for figures and
-tables.
+Each class is compared with the rest. Areas are exact. Only a few points of each curve are kept, for figures and tables.
 """
 
 from collections.abc import Callable
@@ -18,13 +17,13 @@ Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One class's curve.
+    """The curve of one class.
 
     Attributes:
-        x: ascending, at most MAX_POINTS of the curve's points; none where the class has no curve, because every image
-            belongs to it, or none does.
-        y: as many.
-        area: of the whole curve; NaN where there is none.
+        x: abscissas in [0, 1], ascending, of at most MAX_POINTS points; empty if the class has no curve, because all
+            images or no images belong to it.
+        y: ordinates of the same points, in [0, 1].
+        area: area under the whole curve; NaN if the class has no curve.
     """
 
     x: NDArray[np.float64]
@@ -33,9 +32,9 @@ class Curve:
 
 
 def roc(labels_N: NDArray[np.int64], scores_NK: NDArray[np.float64]) -> tuple[Curve, ...]:
-    """True positive rate over false positive rate, for every threshold.
+    """Return the curve of true positive rate over false positive rate for each class, K.
 
-    The area is the probability that a random image of the class outranks a random one of the rest, ties counting half.
+    The area is the probability that a random image of the class outranks a random one of the rest; ties count half.
     """
 
     def curve(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[Points, float]:
@@ -46,9 +45,9 @@ def roc(labels_N: NDArray[np.int64], scores_NK: NDArray[np.float64]) -> tuple[Cu
 
 
 def precision_recall(labels_N: NDArray[np.int64], scores_NK: NDArray[np.float64]) -> tuple[Curve, ...]:
-    """Precision over recall, for every threshold.
+    """Return the curve of precision over recall for each class, K.
 
-    The area is the average precision: the mean of precision over recall's steps, without interpolation.
+    The area is the average precision: the mean of precision over the steps of recall, without interpolation.
     """
 
     def curve(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[Points, float]:
@@ -59,12 +58,12 @@ def precision_recall(labels_N: NDArray[np.int64], scores_NK: NDArray[np.float64]
 
 
 def areas(curves: tuple[Curve, ...]) -> NDArray[np.float64]:
-    """The area of each class, K; NaN for a class that has no curve."""
+    """Return the area of each curve, K; NaN for a class that has no curve."""
     return np.array([curve.area for curve in curves])
 
 
 def macro(areas_K: NDArray[np.float64]) -> float:
-    """The mean over the classes that have a curve; NaN where none has."""
+    """Return the mean of the areas over the classes that have a curve; NaN if none has."""
     defined = areas_K[~np.isnan(areas_K)]
     return float(defined.mean()) if len(defined) else float("nan")
 
@@ -74,7 +73,7 @@ def _one_vs_rest(
     labels_N: NDArray[np.int64],
     scores_NK: NDArray[np.float64],
 ) -> tuple[Curve, ...]:
-    """The curve of each class in turn."""
+    """Return the curve of each class against the rest, K."""
     curves = []
     for k, scores in enumerate(scores_NK.T):
         positive = labels_N == k
@@ -88,7 +87,7 @@ def _one_vs_rest(
 
 
 def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Which points to keep: the ends, and between them those nearest to equal steps along the curve."""
+    """Return the indices of the points to keep: both ends, and points at nearly equal steps along the curve."""
     if len(x) <= MAX_POINTS:
         return np.arange(len(x))
     along = np.concatenate(([0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))))

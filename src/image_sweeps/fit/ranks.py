@@ -1,10 +1,11 @@
-"""The processes of a cell that trains on several devices: how they come together, and follow rank 0.
+"""The processes of a cell that trains on several devices: how they form a group and follow rank 0.
 
-Rank 0 is the cell's own process, which is listened to, asked to stop, timed and recorded as that of any other cell. It
-starts the others itself: torchrun's agent would stand between, take the signals, and start all of them again when one
-fails. Where torchrun or a scheduler has started one process a device, those are taken.
+Rank 0 is the process of the cell: its listener, stop requests, timing and records work as in any other cell. Rank 0
+starts the other ranks itself, because torchrun's agent would stand between, take the signals, and restart all ranks
+when one fails. If torchrun or a scheduler has started one process per device, these processes are used.
 
-Only rank 0 writes. What it tells the others is JSON, tensors and plain containers, so that hearing it runs no code.
+Only rank 0 writes checkpoints and records. It sends the other ranks JSON, tensors and plain containers, so that
+receiving them runs no code.
 """
 
 import os
@@ -31,14 +32,14 @@ from image_sweeps.system.interrupt import Interrupted
 from image_sweeps.system.torchrun import TorchrunEnv
 
 TIMEOUT = timedelta(minutes=10)
-"""A rank that the others have waited for so long hangs."""
+"""The time after which a rank that the others wait for counts as hung."""
 
 POLL_S = 0.02
-"""How often is looked whether the other ranks are ready."""
+"""The time between two checks whether the other ranks are ready, in seconds."""
 
 
 class RankError(Exception):
-    """Another rank of the cell has failed, was killed, or hangs."""
+    """Another rank of the cell has failed, was killed or hangs."""
 
 
 class PeerRanks(Protocol):
@@ -47,23 +48,23 @@ class PeerRanks(Protocol):
     store: RankStore
 
     def lost(self, seconds: float) -> str | None:
-        """Why one of them is no more, if one is so, or comes to be within this time."""
+        """Wait up to `seconds` for a rank to end. Return why a rank has failed, or None if none has."""
 
     def why(self, error: Exception) -> str:
-        """The reason why rank 0 got `error` in place of an answer."""
+        """Return which failure of the other ranks caused `error` in rank 0."""
 
 
 @contextmanager
 def together(config: Config, raw: Mapping[str, Any], timeout: timedelta = TIMEOUT) -> Iterator[World]:
-    """Rank 0's world, for as long as the block runs: of `config.devices` processes, the others of which follow it.
+    """Yield the world of rank 0. During the block, the other ones of the `config.devices` processes follow rank 0.
 
     Args:
-        config: the cell's.
-        raw: the same as plain containers.
-        timeout: after which a rank that does not answer hangs.
+        config: the configuration of the cell.
+        raw: the same configuration as plain containers.
+        timeout: the time after which a rank that does not answer counts as hung.
 
     Raises:
-        RankError: where another rank has ended, or hangs.
+        RankError: if another rank has ended or hangs.
     """
     size = config.devices
     if size == 1:
@@ -90,30 +91,30 @@ def together(config: Config, raw: Mapping[str, Any], timeout: timedelta = TIMEOU
 
 
 def follow(store: RankStore, rank: int, local_rank: int, timeout: timedelta) -> None:
-    """Be another rank than the first, from the beginning of the cell to its end. Ends the process on a failure (1)."""
+    """Run a rank other than 0, from the start of the cell to its end. A failure ends the process with exit code 1."""
     try:
         raw = store.wait_for_cell()
         leave_signals_to_rank_0()
         config = Config.checked(raw)
         if TorchrunEnv.load():
-            limit_threads(config.threads)  # of ranks that torchrun has not started, rank 0 says it
+            limit_threads(config.threads)  # rank 0 sets those of the ranks that it starts
         make_repeatable(config)
         place = choose_nth(config.device, local_rank)
         training = assemble(config, place).training(World(rank, store.size))
         store.publish_ready(rank)
         _join(store, rank, place, timeout)
         training.follow()
-    except NonFiniteLossError:  # which rank 0 has met too
+    except NonFiniteLossError:  # rank 0 has the same error
         pass
     except Exception as error:
         if not (dist.is_initialized() and _is_of_others(error)):
             _explain(store, rank, error)
-        os._exit(FAILED)  # at once: what the others wait for will not come
+        os._exit(FAILED)  # at once, because the others wait for this rank in vain
     _part()
 
 
 def _explain(store: RankStore, rank: int, error: Exception) -> None:
-    """Say why this rank fails: in short to rank 0, and at length to whoever looks for more, where that helps."""
+    """Report why this rank fails: briefly to rank 0, and with a traceback on stderr unless memory ran out."""
     explained = out_of_memory(error)
     if not explained:
         traceback.print_exception(error)
@@ -124,7 +125,7 @@ def _explain(store: RankStore, rank: int, error: Exception) -> None:
 
 
 def _wait_for(others: PeerRanks) -> None:
-    """Come back when all ranks are about to join. Joining waits for one that never comes until its time is up."""
+    """Wait until all ranks are ready to join. Joining at once would wait for a failed rank until the timeout."""
     while not others.store.all_ready:
         if reason := others.lost(POLL_S):
             raise RankError(reason)
@@ -141,7 +142,7 @@ def _part() -> None:
 
 
 def _is_of_others(error: Exception) -> bool:
-    """Whether an error came of what another process did, or did not do: gloo's says so, and NCCL's group is gone."""
+    """Return whether another process caused the error: gloo's errors say so, and after NCCL's the group is gone."""
     told = isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
     return told or not dist.is_initialized()
 
@@ -150,10 +151,10 @@ def _is_of_others(error: Exception) -> bool:
 
 
 class TorchrunRanks:
-    """The other ranks, where torchrun has started all.
+    """The other ranks, if torchrun has started all ranks.
 
     Attributes:
-        store: torchrun's.
+        store: the store of torchrun.
     """
 
     def __init__(self, launched: TorchrunEnv, timeout: timedelta) -> None:
@@ -163,12 +164,12 @@ class TorchrunRanks:
         self.store = RankStore(store, launched.size)
 
     def lost(self, seconds: float) -> str | None:
-        """Why one of them fails, as far as it has said so by then. torchrun ends all others, too."""
+        """Wait `seconds` and return why a rank fails, if one has published it. torchrun itself ends the other ranks."""
         time.sleep(seconds)
         return next(filter(None, map(self.store.failure, range(1, self.store.size))), None)
 
     def why(self, error: Exception) -> str:
-        """The reason why rank 0 got `error` in place of an answer."""
+        """Return which failure of the other ranks caused `error` in rank 0."""
         short = str(error).partition("\n")[0]
         return self.lost(SETTLED_S) or f"another rank is gone or hangs ({short})"
 
@@ -179,5 +180,5 @@ def _launched(launched: TorchrunEnv, timeout: timedelta) -> Iterator[TorchrunRan
 
 
 def follow_torchrun(launched: TorchrunEnv) -> None:
-    """Be one of the ranks that torchrun has started and that are not the first, from the beginning to the end."""
+    """Run a rank other than 0 that torchrun has started, from the start of the cell to its end."""
     follow(TorchrunRanks(launched, TIMEOUT).store, launched.rank, launched.local_rank, TIMEOUT)

@@ -1,4 +1,4 @@
-"""L2, both ways: decay by the optimizer, and a penalty in the loss."""
+"""L2 regularization in two forms: weight decay by the optimizer, and a penalty in the loss."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 def weights(model: nn.Module, regularize_all: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The trainable parameters that L2 acts on, and the others.
+    """Return the trainable parameters that L2 acts on, and the others.
 
-    Biases and the parameters of norms are those of one dimension or none; nothing else is.
+    Unless `regularize_all`, L2 spares biases and parameters of norms: the only ones with at most one dimension.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     chosen = [p for p in trainable if regularize_all or p.ndim > 1]
@@ -18,13 +18,13 @@ def weights(model: nn.Module, regularize_all: bool) -> tuple[list[nn.Parameter],
 
 
 def parameter_groups(model: nn.Module, regularize_all: bool) -> list[dict[str, Any]]:
-    """The trainable parameters as an optimizer takes them, those that L2 spares without decay."""
+    """Return the trainable parameters as groups for an optimizer, with a weight decay of 0 for those that L2 spares."""
     chosen, others = weights(model, regularize_all)
     spared = [{"params": others, "weight_decay": 0.0}] if others else []
     return [{"params": chosen}, *spared]
 
 
 def penalty(parameters: list[nn.Parameter], l2: float) -> Tensor:
-    """l2 / 2 * (the sum of all squared weights), whose gradient is l2 * w."""
+    """Return l2 / 2 * (the sum of all squared weights), a scalar whose gradient is l2 * w."""
     squares = torch.stack(torch._foreach_norm(list[Tensor](parameters))).square().sum()
     return l2 / 2 * squares

@@ -1,1 +1,1 @@
-"""How cells run: one attempt at a cell, its process, and who hands cells to processes, here or on other machines."""
+"""The execution of cells: one attempt at a cell, its process, and the launchers for this and other machines."""

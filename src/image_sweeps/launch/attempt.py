@@ -1,4 +1,4 @@
-"""An attempt at a cell: from the data to the verdict of the test split, and the outcome that it leaves."""
+"""An attempt at a cell: from the data to the evaluation on the test split, and the result that it saves."""
 
 import logging
 import traceback
@@ -33,25 +33,25 @@ log = logging.getLogger(__name__)
 
 
 def train(cell: Cell, folder: Path, listener: CellListener, claim: Claim) -> Result:
-    """Train the cell and record it, from the data to the verdict of the test split.
+    """Train the cell and record it, from the data to the evaluation on the test split.
 
-    It goes on from the checkpoint of an interrupted attempt, where the folder holds one.
+    Training resumes from the checkpoint of an interrupted attempt, if the folder contains one.
 
     Args:
-        cell: what to train.
-        folder: the cell's own; its checkpoints, log and result are written there.
-        listener: is told of every epoch, and may ask to stop after it.
-        claim: of this attempt. Nothing that lasts is written after another has come.
+        cell: the cell to train.
+        folder: the folder of the cell; its checkpoints, log and result are written there.
+        listener: the listener that is notified of every epoch, and may request a stop after it.
+        claim: the claim of this attempt; nothing permanent is written after another attempt has claimed the folder.
 
     Raises:
-        DataError: where the data set cannot be read or split.
-        WeightsError: where weights to begin with cannot be had.
-        CheckpointError: where the checkpoint to go on from cannot be used.
-        RankError: where one of several processes that train it together failed.
-        NonFiniteLossError: where training diverged.
-        NonFiniteOutputError: where the network's outputs did, after training.
-        Pruned: where it is a search's trial, and not worth going on with.
-        Interrupted: where it was asked to stop, or another attempt has taken over.
+        DataError: if the data set cannot be read or split.
+        WeightsError: if the initial weights are not available.
+        CheckpointError: if the checkpoint to resume from cannot be used.
+        RankError: if one of several processes that train the cell together failed.
+        NonFiniteLossError: if training diverged, and the cell is not a trial of a search.
+        NonFiniteOutputError: if the outputs of the trained network are not finite.
+        Pruned: if the cell is a trial of a search, and is not worth continuing or diverged.
+        Interrupted: if a stop was requested, or another attempt has taken over.
     """
     config = cell.config
     device.make_repeatable(config)
@@ -111,15 +111,15 @@ def _fit(
     listener: CellListener,
     pruner: TrialPruner,
 ) -> None:
-    """Train to the last epoch, or until none is better. Every epoch is kept before it is recorded.
+    """Train to the last epoch or until early stopping. Every epoch is in the checkpoint before it is recorded.
 
-    Whatever stops the process, an epoch that is in the records is so in the checkpoint too, and is not trained again.
+    However the process is stopped, a recorded epoch is therefore in the checkpoint too, and is not trained again.
     """
-    run.log_epochs(past.epochs)  # the last of them may have been kept and not yet recorded
+    run.log_epochs(past.epochs)  # the last epoch may be in the checkpoint and not yet recorded
     num_epochs = training.config.epochs
     if past.watch.exhausted or training.num_done == num_epochs:
         return
-    _prune_if_worse(pruner, past, num_epochs)  # nor judged
+    _prune_if_worse(pruner, past, num_epochs)  # the last epoch may not have been judged either
     for epoch in training.epochs():
         past.add(epoch, training.model)
         claim.raise_if_superseded()
@@ -136,22 +136,22 @@ def _fit(
 
 
 def _prune_if_worse(pruner: TrialPruner, past: TrainingHistory, num_epochs: int) -> None:
-    """End the cell here where it is not worth going on with."""
+    """Report the epochs to the pruner, and raise Pruned if the cell is not worth continuing."""
     pruner.report(past.epochs)
     if pruner.should_prune():
         raise Pruned(f"pruned after epoch {len(past.epochs)} of {num_epochs}", past.epochs, past.watch.best)
 
 
 def run_attempt(cell: Cell, folder: Path, listener: CellListener) -> Result:
-    """Train the cell, and leave its outcome in its folder, whichever it is. One process at a time does.
+    """Train the cell and save its result in its folder, whatever its status. Only one process at a time does so.
 
-    Returns: the outcome; of an earlier attempt, where that finished while this one waited for the folder.
+    Returns: the result, or another attempt's result if it completed the cell while this attempt waited for the folder.
     """
-    with locked(folder / CellFile.LOCK):  # an attempt that was left behind may still be at work
+    with locked(folder / CellFile.LOCK):  # an orphaned attempt may still be running
         if (left := Result.load(folder)) is not None and left.over:
             return left
         try:
-            claim = Claim.acquire(folder)  # where nothing can be locked
+            claim = Claim.acquire(folder)  # for file systems without locks
             Result.remove(folder)
             result = _outcome(cell, folder, listener, claim)
             claim.raise_if_superseded()
@@ -159,7 +159,7 @@ def run_attempt(cell: Cell, folder: Path, listener: CellListener) -> Result:
         except SupersededError as stop:
             log.info("given up: %s", stop)
             return Result(cell.id, cell.name, CellStatus.INTERRUPTED, str(stop))
-        except DiskError as error:  # it is not finished before that is written down
+        except DiskError as error:  # a cell is not finished until its result is saved
             result = _failed(cell, folder, listener, error)
         if result.over:
             (folder / CellFile.LAST).unlink(missing_ok=True)
@@ -168,10 +168,10 @@ def run_attempt(cell: Cell, folder: Path, listener: CellListener) -> Result:
 
 
 def _outcome(cell: Cell, folder: Path, listener: CellListener, claim: Claim) -> Result:
-    """Train the cell; a failure is told, logged, and an outcome like another.
+    """Train the cell and return its result. A failure is reported, logged, and returned as a result.
 
     Raises:
-        SupersededError: where there is to be none, because another attempt has taken over.
+        SupersededError: if there must be no result, because another attempt has taken over.
     """
     try:
         return train(cell, folder, listener, claim)
@@ -188,7 +188,7 @@ def _outcome(cell: Cell, folder: Path, listener: CellListener, claim: Claim) -> 
 
 
 def _pruned(cell: Cell, folder: Path, stop: Pruned) -> Result:
-    """The outcome of a trial that was given up, with what it had learned until then."""
+    """Return the result of a pruned trial, with its metrics up to that point."""
     return Result(
         cell.id,
         cell.name,
@@ -204,7 +204,7 @@ def _pruned(cell: Cell, folder: Path, stop: Pruned) -> Result:
 
 
 def _failed(cell: Cell, folder: Path, listener: CellListener, error: Exception) -> Result:
-    """The outcome of a cell that failed, told and logged; with a traceback where the error does not explain itself."""
+    """Report and log a failure, with a traceback unless the error explains itself, and return its result."""
     explained = _explained(error, folder)
     reason = explained or f"{type(error).__name__}: {error}"
     log.info("failed: %s", reason, exc_info=None if explained else error)
@@ -213,7 +213,7 @@ def _failed(cell: Cell, folder: Path, listener: CellListener, error: Exception) 
 
 
 def _explained(error: Exception, folder: Path) -> str | None:
-    """What went wrong, where that can be said in words and is no mistake of the program."""
+    """Return an explanation of the error, or None if it has none or may be a bug in the program."""
     in_words = DataError | WeightsError | CheckpointError | NonFiniteLossError | NonFiniteOutputError | RankError
     if isinstance(error, in_words):
         return f"{type(error).__name__}: {error}"

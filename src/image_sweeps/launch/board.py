@@ -1,4 +1,4 @@
-"""How the cells that run at a time are getting on: a table on a terminal, elsewhere a line for each when it is over."""
+"""The progress of cells that run at the same time: a live table on a terminal, or else a line for each ended cell."""
 
 import sys
 import time
@@ -29,10 +29,10 @@ HEADINGS = ("slot", "epoch", "val acc", "left")
 
 
 class Lines(CellListener):
-    """For a log or a pipe: a line a cell, when it is over.
+    """A listener for a log or a pipe that prints a line for each cell that has ended.
 
     Args:
-        num_cells: that are to be run.
+        num_cells: the number of cells to run.
     """
 
     def __init__(self, num_cells: int) -> None:
@@ -58,17 +58,17 @@ class Lines(CellListener):
 
 @dataclass
 class Row:
-    """A running cell. Times are on the monotonic clock.
+    """The table row of a running cell. Times are in seconds on the monotonic clock.
 
     Attributes:
-        name: the cell's.
-        slot: the name of where it runs.
-        num_epochs: that it is to train, at most.
-        started: when it got its process.
-        begun: when it began to train, with `num_done_before` epochs behind it; None before that.
-        num_done: the epochs that are behind it.
-        last: when the last of them was over; None before the first in this process.
-        accuracy: of validation, after that.
+        name: the name of the cell.
+        slot: the name of the slot or machine where the cell runs.
+        num_epochs: the maximum number of epochs.
+        started: the time when the cell got its process.
+        begun: the time when training began, after `num_done_before` epochs; None before training.
+        num_done: the number of completed epochs, including `num_done_before`.
+        last: the time when the last epoch ended; None before the first one in this process.
+        accuracy: the validation accuracy after the last epoch; None before the first one in this process.
     """
 
     name: str
@@ -82,14 +82,14 @@ class Row:
     accuracy: float | None = None
 
     def remaining_s(self, now: float) -> float | None:
-        """How long its other epochs take, if all are trained; None before the first is over."""
+        """Estimate the seconds for the remaining epochs if all are trained; None before the first epoch has ended."""
         if self.begun is None or self.last is None:
             return None
         epoch_s = (self.last - self.begun) / (self.num_done - self.num_done_before)
         return max(0.0, self.last + epoch_s * (self.num_epochs - self.num_done) - now)
 
     def texts(self, now: float) -> tuple[str, str, str, str]:
-        """What stands in the columns after the name."""
+        """Return the texts of the columns after the name."""
         if self.begun is None:
             return self.slot, "starts", "", ""
         epoch = f"{self.num_done:>{len(str(self.num_epochs))}}/{self.num_epochs}"
@@ -98,10 +98,10 @@ class Row:
 
 
 class LiveTable(Lines):
-    """For a terminal: a row a running cell, the whole sweep below, and above, for good, a line for each that is over.
+    """A listener for a terminal: a row per running cell, the sweep below, and above a permanent line per ended cell.
 
     Args:
-        num_cells: that are to be run.
+        num_cells: the number of cells to run.
     """
 
     def __init__(self, num_cells: int) -> None:
@@ -122,21 +122,21 @@ class LiveTable(Lines):
         row.num_done, row.accuracy, row.last = epoch.number, epoch.val_accuracy, time.monotonic()
 
     def on_cell_end(self, result: "Result") -> None:
-        row = self.rows.pop(result.cell, None)  # None of one that was never given a machine
+        row = self.rows.pop(result.cell, None)  # None if the cell never got a machine
         if row and result.finished:
             self.durations_s.append(time.monotonic() - row.started)
         super().on_cell_end(result)
 
     def on_notice(self, text: str) -> None:
-        if sys.stderr.isatty():  # the same terminal: only what goes through its console does not tear the table
+        if sys.stderr.isatty():  # the same terminal: only output through its console keeps the table intact
             CONSOLE.print(text, markup=False, soft_wrap=True)
         else:
             super().on_notice(text)
 
     def render(self) -> Group:
-        """The table as it stands. Called from the thread that redraws it."""
+        """Return the current table. The thread that redraws the table calls this method."""
         now, rows = time.monotonic(), list(self.rows.values())
-        room = max(1, CONSOLE.height - 4)  # of a table higher than the terminal, the end would be cut, with the whole
+        room = max(1, CONSOLE.height - 4)  # a table higher than the terminal would lose its last line, the whole sweep
         texts = [HEADINGS, *(row.texts(now) for row in rows[:room])]
         widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
         name_width = max(MIN_NAME_WIDTH, CONSOLE.width - sum(widths) - PADDING[1] * len(widths))
@@ -150,7 +150,7 @@ class LiveTable(Lines):
         return Group(table, *hidden, self._whole(now, rows))
 
     def _whole(self, now: float, rows: Sequence[Row]) -> Table:
-        """The sweep in one line."""
+        """Return the line that shows the whole sweep."""
         done = self.num_over + sum(row.num_done / row.num_epochs for row in rows)
         failed = f", {self.num_failed} failed" if self.num_failed else ""
         line = Table.grid(padding=PADDING)
@@ -159,7 +159,7 @@ class LiveTable(Lines):
         return line
 
     def _remaining_s(self, now: float, rows: Sequence[Row]) -> float | None:
-        """How long the sweep takes, if the cells to come take as long as those before; None where none has come far."""
+        """Estimate the remaining seconds of the sweep from the cells so far; None until a cell finishes an epoch."""
         remaining = [row.remaining_s(now) for row in rows]
         totals = [now - row.started + left for row, left in zip(rows, remaining, strict=True) if left is not None]
         if not rows or not (totals := totals + self.durations_s):
@@ -171,7 +171,7 @@ class LiveTable(Lines):
 
 
 def clock(seconds: float | None) -> str:
-    """`1:05`, `2:01:05`, or nothing where that is not known."""
+    """Format a duration as `1:05` or `2:01:05`; return an empty string if it is unknown."""
     if seconds is None:
         return ""
     minutes, rest = divmod(round(seconds), 60)
@@ -180,7 +180,7 @@ def clock(seconds: float | None) -> str:
 
 
 def shortened(name: str, width: int) -> str:
-    """`name` in at most `width` characters, cut in the middle: what differs between cells is often at an end."""
+    """Return `name` in at most `width` characters, cut in the middle: cells often differ at one end of their names."""
     if len(name) <= width:
         return name
     tail = (width - 1) // 2
@@ -189,7 +189,7 @@ def shortened(name: str, width: int) -> str:
 
 @contextmanager
 def board(num_cells: int) -> Iterator[CellListener]:
-    """What shows the progress of `num_cells` cells on this terminal, if it is one."""
+    """Yield the listener that shows the progress of `num_cells` cells: a live table on a terminal, or else lines."""
     if not CONSOLE.is_terminal:
         yield Lines(num_cells)
         return

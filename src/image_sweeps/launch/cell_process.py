@@ -1,4 +1,4 @@
-"""A cell in a process of its own, as the process that started it sees it."""
+"""The process of a cell, as its parent process sees it."""
 
 import os
 import signal
@@ -13,25 +13,25 @@ from image_sweeps.launch.slots import Slot
 from image_sweeps.launch.worker import Message, hung
 
 SERVER_DIED = 255
-"""What is said to be the exit code of every child of a fork server that was killed; the children live on."""
+"""The exit code reported for every child of a fork server that was killed, although the children continue to run."""
 
 SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
 
 
 @dataclass(eq=False)
 class CellProcess:
-    """A cell that runs.
+    """The process of a running cell.
 
     Attributes:
-        cell: as it was saved.
-        folder: the cell's own.
-        slot: that it takes.
-        process: its own.
-        channel: what it says comes from here; None when that has ended.
-        output_start: where its part of the output file begins, in bytes.
-        deadline: when it is killed, on the monotonic clock; None for never.
-        failure: what it said of why it failed.
-        hung: whether it was killed because its time was up.
+        cell: the cell as it was saved.
+        folder: the folder of the cell.
+        slot: the slot that the cell occupies.
+        process: the process in which the cell runs.
+        channel: the connection from which its messages are received; None after it was closed.
+        output_start: the offset in bytes where the output of this attempt begins in the output file.
+        deadline: the time on the monotonic clock when the process is killed; None for never.
+        failure: the failure message that the cell has sent; None if there is none.
+        hung: whether the process was killed at its deadline.
     """
 
     cell: Cell
@@ -45,13 +45,13 @@ class CellProcess:
     hung: bool = False
 
     def kill(self) -> None:
-        """End the process at once, if there is one."""
+        """Kill the process immediately, if it was started."""
         if self.process.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.process.pid, signal.SIGKILL)
 
     def how_it_ended(self) -> str:
-        """Why there is no result, as far as can be told from outside."""
+        """Return the reason why there is no result, as seen from outside the process."""
         code = self.process.exitcode
         assert code is not None
         if self.hung:

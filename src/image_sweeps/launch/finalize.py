@@ -1,4 +1,4 @@
-"""A cell whose process has gone without leaving a result: what it did not live to do is done for it."""
+"""The finalization of a cell whose process has ended without a result."""
 
 import os
 import shutil
@@ -14,34 +14,34 @@ from image_sweeps.system.files import DiskError
 from image_sweeps.tracking.journal import Journal
 
 NUM_LAST_LINES, MAX_LINE_LENGTH = 40, 200
-"""What is shown of what a process wrote before it died: a crash leaves about 20 lines, a list of 200 modules in one."""
+"""The limits of the shown output of a dead process: a crash writes about 20 lines, one of which lists 200 modules."""
 
 MAX_OUTPUT_BYTES = 64 * 1024
-"""These lines are looked for at the end; a process that prints without end leaves more than fits in memory."""
+"""The bytes read from the end of the output: a process that prints endlessly leaves more than fits in memory."""
 
 
 def finalize_dead_cell(cell: Cell, folder: Path, status: CellStatus, reason: str, sweep: Claim | None) -> Result:
-    """Leave a result, and end the run in the store. Returns the result, or the one that is there after all.
+    """Save a result and end the run in the store. Return the result, or the cell's own if there is one after all.
 
     Args:
-        cell: as it was saved.
-        folder: the cell's own.
-        status: that it gets.
-        reason: that it gets.
-        sweep: the claim of this process, or of one that it works for, on the sweep.
+        cell: the cell as it was saved.
+        folder: the folder of the cell.
+        status: the status of the result.
+        reason: the reason of the result.
+        sweep: the claim on the sweep that this process, or the process that it works for, holds; None for no claim.
 
     Raises:
-        SupersededError: where another process has taken the sweep over, which the cell may be running for now.
+        SupersededError: if another process has taken over the sweep, for which the cell may be running now.
     """
     if sweep:
         sweep.raise_if_superseded()
     with suppress(DiskError):
-        Claim.acquire(folder)  # the process may live on, on a machine that the scheduler has lost sight of
+        Claim.acquire(folder)  # the process may still run, on a machine that the scheduler has lost
     journal = Journal(folder)
     result = Result(cell.id, cell.name, status, reason, journal.progress.run_id)
     if not result.save_first(folder) and (left := Result.load(folder)) is not None:
         return left
-    with suppress(OSError):  # a full disk may be why it ended, and must not end the others
+    with suppress(OSError):  # a full disk may have ended this cell, and must not end the others
         if journal.open:
             if (folder / CellFile.OUTPUT).exists():
                 with journal.files() as files:
@@ -53,8 +53,8 @@ def finalize_dead_cell(cell: Cell, folder: Path, status: CellStatus, reason: str
 
 
 def _deliver(journal: Journal, cell: Cell) -> None:
-    """Bring the records to the store; where it is not there, that is done when the sweep is over, or later."""
-    from image_sweeps.tracking.delivery import StoreUnavailableError, deliver  # takes MLflow, which a node may not need
+    """Deliver the records to the store. If the store is unavailable, they are delivered after the sweep or later."""
+    from image_sweeps.tracking.delivery import StoreUnavailableError, deliver  # imports MLflow; a node may not need it
     from image_sweeps.tracking.store import StoreError, open_store
 
     with suppress(StoreUnavailableError, StoreError):
@@ -62,12 +62,12 @@ def _deliver(journal: Journal, cell: Cell) -> None:
 
 
 def size(path: Path) -> int:
-    """Of a file, in bytes; 0 where there is none."""
+    """Return the size of a file in bytes, or 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
 def last_lines(path: Path, start: int = 0) -> str:
-    """The end of what processes wrote to the file at `path` from byte `start` on."""
+    """Return the last lines that processes wrote to the file at `path`, from byte `start` on."""
     if not path.exists():
         return ""
     with path.open("rb") as file:

@@ -1,7 +1,7 @@
-"""The fork server: a process that has imported all that a cell needs, and forks one process a cell.
+"""The fork server: a process that has imported everything that a cell needs, and forks one process per cell.
 
-It knows nothing of the sweep, and imports while that is being planned. This module is light, so that it can be started
-before anything else.
+It does not depend on the sweep, and imports while the sweep is being planned. This module imports little, so that the
+server can be started before anything else.
 """
 
 import multiprocessing
@@ -14,13 +14,13 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def start() -> None:
-    """Start it, unless it is running.
+    """Start the fork server, unless it is running.
 
-    A Ctrl-C in the terminal reaches every process there. The server is born with such signals held back, and so is a
-    child of its, until that has said what it makes of them.
+    A Ctrl-C in the terminal reaches every process there. The server therefore starts with SIGINT and SIGTERM blocked,
+    and so does each of its children, until the child has installed its own handlers.
     """
     CONTEXT.set_forkserver_preload(["image_sweeps.launch.preload"])
-    resource_tracker.ensure_running()  # on its own: starting it lets the signals through again
+    resource_tracker.ensure_running()  # before the signals are blocked: starting it unblocks them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         forkserver.ensure_running()

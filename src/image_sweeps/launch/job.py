@@ -1,4 +1,4 @@
-"""A cell in the process that Hydra runs it in: a single one, or one of a sweep with a launcher that is not ours."""
+"""A cell in the process where Hydra runs it: a single cell, or a sweep's cell under a launcher of another project."""
 
 import sys
 from pathlib import Path
@@ -27,10 +27,10 @@ from image_sweeps.tracking.view import show_runs
 
 
 def run_job(cfg: DictConfig) -> None:
-    """Train a cell: a sweep's, which the sweeper has saved in the folder, or a single one.
+    """Train either a cell of a sweep, which the sweeper has saved in the folder, or a single cell.
 
     Raises:
-        KeyboardInterrupt: where a cell of a sweep was interrupted: the launcher is to start no other.
+        KeyboardInterrupt: if a cell of a sweep was interrupted, so that the launcher starts no other cell.
     """
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
@@ -60,7 +60,7 @@ def run_job(cfg: DictConfig) -> None:
 
 
 def _reach(cell: Cell) -> None:
-    """End the process (2) where the cell's store cannot be opened: nothing has been trained yet."""
+    """End the process with exit code 2, before anything is trained, if the cell's store cannot be opened."""
     try:
         open_store_or_refuse(cell.config)
     except ConfigError as error:
@@ -68,11 +68,11 @@ def _reach(cell: Cell) -> None:
 
 
 def _limit_threads(config: Config) -> None:
-    """Compute with as many threads as the cell would in the pool, so that the numbers are the same to the last bit."""
+    """Use as many threads as the cell would have in the pool, so that the numbers are the same to the last bit."""
     limit_threads(config.threads if TorchrunEnv.load() else config.threads * config.devices)
 
 
 def _ends_launch(cell: Cell, folder: Path) -> bool:
-    """Whether no other cell of the sweep is to be started. For launchers that do not know that."""
+    """Return whether no other cell of the sweep may start: launchers of other projects do not know that."""
     results = (result for other in folder.parent.iterdir() if (result := Result.load(other)))
     return FailurePolicy.of(cell.config).ends_launch(results)

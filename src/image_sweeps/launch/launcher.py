@@ -1,7 +1,6 @@
-"""What Hydra launchers of ours have in common: they run cells that are saved in their folders, and compose nothing.
+"""The base of this project's Hydra launchers: they run cells that are saved in their folders, and compose nothing.
 
-Hydra imports the modules of launchers at every start, also for `--help`, so that what takes long is imported in the
-methods.
+Hydra imports the launcher modules at every start, also for `--help`. Slow imports are therefore inside the methods.
 """
 
 from abc import abstractmethod
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class CellLauncher(Launcher):
-    """A launcher of cells.
+    """A Hydra launcher of cells.
 
     Args:
-        options: what its file in `conf/hydra/launcher/` says.
+        options: the options of its file in `conf/hydra/launcher/`.
 
     Attributes:
-        elsewhere: whether cells run on other machines, whose devices are not known here.
+        elsewhere: whether cells run on other machines, whose devices are unknown on this one.
     """
 
     elsewhere = False
@@ -38,7 +37,7 @@ class CellLauncher(Launcher):
         self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take the configuration and check the options. Ends the process on wrong ones (2)."""
+        """Store the configuration and check the options. End the process with exit code 2 if they are wrong."""
         from image_sweeps.config.problems import ConfigError, refuse
 
         self.config = deepcopy(config)
@@ -49,47 +48,47 @@ class CellLauncher(Launcher):
 
     @abstractmethod
     def check(self) -> None:
-        """Look at `options`.
+        """Check `options`.
 
         Raises:
-            ConfigError: with all that is wrong with them.
+            ConfigError: with every problem of the options.
         """
 
     def prepare(self, configs: "Sequence[Config]") -> None:
-        """Look, before anything is written, whether cells with these configurations can be run.
+        """Check, before anything is written, that cells with these configurations can run.
 
         Raises:
-            ConfigError: with all that hinders it.
+            ConfigError: with every reason why they cannot run.
         """
 
     def check_search(self) -> None:
-        """Look whether it can ask for the next cell when there is room for it.
+        """Check that the launcher can run a search, which needs to be asked for the next cell when a slot is free.
 
         Raises:
-            ConfigError: where it does not know when there is.
+            ConfigError: if the launcher does not know when a slot is free.
         """
 
     @abstractmethod
     def num_slots(self, config: "Config") -> int:
-        """How many cells with the device, devices and threads of `config` run at a time."""
+        """Return how many cells with the device, devices and threads of `config` run at a time."""
 
     @abstractmethod
     def run(self, folders: Iterable[Path], num_cells: int) -> "list[Result]":
-        """Run the cells that are saved in `folders`. Returns the outcomes.
+        """Run the cells saved in `folders` and return their results.
 
         Args:
-            folders: of the cells. Of a search, the next one is asked for when there is room for it.
-            num_cells: how many these are, as far as is known.
+            folders: the folders of the cells. In a search, the next one is requested when a slot is free.
+            num_cells: the expected number of these cells.
 
         Raises:
-            KeyboardInterrupt: where somebody asked to stop, when all of the cells have.
+            KeyboardInterrupt: if a stop was requested; raised after all cells have stopped.
         """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Run the cells of these jobs, which are saved in their folders: nothing is composed again.
 
         Raises:
-            KeyboardInterrupt: as `run`.
+            KeyboardInterrupt: as in `run`.
         """
         folders = [self._folder(overrides) for overrides in job_overrides]
         results = self.run(folders, len(folders))
@@ -97,7 +96,7 @@ class CellLauncher(Launcher):
         return [self._job_return(result, overrides[result.cell]) for result in results]
 
     def hydra_job(self, folder: Path) -> "HydraJob":
-        """Hydra's configuration of a job, for the cell in `folder`."""
+        """Return Hydra's settings for the job of the cell in `folder`."""
         from image_sweeps.launch.worker import HydraJob
 
         hydra = self.config.hydra
@@ -112,7 +111,7 @@ class CellLauncher(Launcher):
         return JobReturn(overrides, task_name=self.config.hydra.job.name, status=status, _return_value=outcome)
 
     def _folder(self, overrides: Sequence[str]) -> Path:
-        """The folder of a cell, which the last of a job's overrides name. Ends the process if no cell is in it (2)."""
+        """Return the cell folder that a job's last overrides name. End the process (2) if it contains no cell."""
         from image_sweeps.cell.folders import CellFile
         from image_sweeps.config.problems import ConfigError, refuse
 

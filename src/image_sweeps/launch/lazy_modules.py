@@ -1,6 +1,6 @@
-"""Modules of MLflow, and of what is below it, that are imported where they are needed: seen in MLflow 3.17.
+"""Modules of MLflow and of its dependencies that are imported only when they are needed, as observed in MLflow 3.17.
 
-A cell was seen to import them after its fork, each time anew; the fork server does so once.
+Every cell was observed to import them again after its fork; the fork server imports them once.
 """
 
 LAZY = (

@@ -1,8 +1,8 @@
-"""What happens in a cell's process on a node of a cluster, where a scheduler has started it and nobody listens.
+"""The process of a cell on a node of a cluster. A scheduler starts it, and no parent process receives its messages.
 
     python -m image_sweeps.launch.node outputs/sweeps/20261121-084502-3f9a1c/1020079e5857 --threads 2
 
-`image_sweeps.launch.remote` sees from the cell's folder how it gets on.
+`image_sweeps.launch.remote` reads the progress of the cell from its folder.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from image_sweeps.launch.worker import GRACE_S, HydraJob, Work, hung, keep_outpu
 from image_sweeps.system import process_exit
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals by which schedulers ask a process to make room, and SIGINT, by which `image_sweeps.launch.remote` does."""
+"""The signals that request a stop: schedulers send them to make room, and `image_sweeps.launch.remote` sends SIGINT."""
 
 
 class OutputListener(CellListener):
-    """Writes into the cell's output what its user should know: nobody listens.
+    """A listener that writes messages for the user to the cell's output, because no parent process receives them.
 
     Attributes:
-        signals: that have come, each of which asks to stop.
+        signals: the signals that have been received, each of which requests a stop.
     """
 
     def __init__(self) -> None:
@@ -48,22 +48,22 @@ class OutputListener(CellListener):
         sys.stdout.write(f"{text}\n")
 
     def stop(self, number: int, frame: FrameType | None) -> None:
-        """As a signal's handler."""
+        """Request a stop, as the handler of a signal."""
         self.signals.append(signal.Signals(number))
 
 
 def work_alone(folder: Path, num_threads: int, work: Work = train_cell) -> list[signal.Signals]:
-    """Work on the cell that is saved in `folder`, as a scheduler's job does. This is the whole life of the process.
+    """Process the cell saved in `folder`, as a scheduler's job. This is the main function of the process.
 
-    SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 ask to stop after the epoch; they may have been blocked up to here. GPUs are
-    those that the scheduler has left visible.
+    SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 request a stop after the epoch; the caller may have blocked them. The cell uses
+    the GPUs that the scheduler has left visible.
 
     Args:
-        folder: the cell's own, with `HydraJob.save` in it.
-        num_threads: that it may use on the CPU.
-        work: what is done; by default the cell is trained and recorded.
+        folder: the folder of the cell, in which `HydraJob.save` has saved Hydra's settings.
+        num_threads: the number of CPU threads that the cell may use.
+        work: the function that is applied to the cell; by default the cell is trained and recorded.
 
-    Returns: the signals that came.
+    Returns: the signals that were received.
     """
     keep_output(folder)
     listener = OutputListener()
@@ -81,7 +81,7 @@ def work_alone(folder: Path, num_threads: int, work: Work = train_cell) -> list[
 
 
 def _fail_when_hung(cell: Cell, folder: Path, timeout_s: float) -> None:
-    """Nobody kills this process when its time is up: it has to do so itself, and say why."""
+    """Save a failed result and end this process after `timeout_s` seconds, because no parent process does so."""
 
     def fail() -> None:
         faulthandler.dump_traceback()
@@ -91,11 +91,11 @@ def _fail_when_hung(cell: Cell, folder: Path, timeout_s: float) -> None:
     timer = threading.Timer(timeout_s, fail)
     timer.daemon = True
     timer.start()
-    faulthandler.dump_traceback_later(timeout_s + GRACE_S, exit=True)  # where not even a thread gets its turn
+    faulthandler.dump_traceback_later(timeout_s + GRACE_S, exit=True)  # if even the timer's thread is blocked
 
 
 def main() -> None:
-    """The command line of a scheduler's job."""
+    """Run the command line of a scheduler's job."""
     parser = argparse.ArgumentParser(description="Train the cell that a sweep has saved in a folder.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=1, help="that it may use on the CPU (default: 1)")

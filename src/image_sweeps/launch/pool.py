@@ -1,7 +1,7 @@
-"""Cells in processes of their own, as many at a time as there are slots; each may die without taking another with it.
+"""The process pool: each cell runs in its own process, one cell per slot. A crash of one cell affects no other cell.
 
-The process that started them waits for what they say and how they end. It never waits for a batch: a slot that is free
-is taken by the next cell at once.
+The parent process waits for the messages and the ends of these processes. It never waits for a batch: the next cell
+takes a free slot immediately.
 """
 
 import os
@@ -38,14 +38,15 @@ from image_sweeps.system.interrupt import Interrupt, waking
 
 
 class Pool:
-    """Runs cells.
+    """A pool that runs each cell in its own process.
 
     Args:
-        slots: where, one cell at a time in each.
-        hydra_job: what Hydra's configuration says of the job of a cell, by its folder.
-        listener: is told how the cells get on.
-        work: what each process does with its cell.
-        when_idle: is called once, as soon as a slot stays free: what has to be done after the cells can begin then.
+        slots: the places where cells run, one cell at a time in each.
+        hydra_job: a function that returns Hydra's job settings for the cell in a folder.
+        listener: the listener that is notified of the progress of the cells.
+        work: the function that each process applies to its cell.
+        when_idle: is called once, as soon as a slot stays free after the first result, to prepare the work that
+            follows the cells.
     """
 
     def __init__(
@@ -65,13 +66,13 @@ class Pool:
         self.claim: Claim | None = None
 
     def run(self, folders: Iterable[Path]) -> list[Result]:
-        """Run the cells that are saved in `folders`. Returns their outcomes, in the order in which they came.
+        """Run the cells saved in `folders` and return their results in the order in which the cells end.
 
-        The next one is asked for when a slot is free: what it is may depend on what became of those before.
+        The next folder is requested only when a slot is free: it may depend on the results of earlier cells.
 
         Raises:
-            KeyboardInterrupt: where the user, or the machine, asked to stop, once and for all it is over.
-            SupersededError: where another process has taken the sweep over.
+            KeyboardInterrupt: if the user or the machine requested a stop; raised after all processes have ended.
+            SupersededError: if another process has taken over the sweep.
         """
         waiting = iter(folders)
         with Interrupt.on_signals() as interrupt, waking() as woken:
@@ -94,7 +95,7 @@ class Pool:
         raise KeyboardInterrupt
 
     def _start_some(self, waiting: Iterator[Path]) -> bool:
-        """Give every free slot a cell. Returns whether any is running."""
+        """Start a cell in every free slot, and return whether any cell is running."""
         while self.free and not self.ending and (folder := next(waiting, None)):
             self._start(folder, self.free.popleft())
         return bool(self.running)
@@ -120,7 +121,7 @@ class Pool:
             attempt.deadline = time.monotonic() + timeout_s + GRACE_S
 
     def _listen(self, woken: int) -> None:
-        """Wait for the next events: cells that say something, end, or take too long, and signals."""
+        """Wait for the next events and handle them: messages, ends of processes, timeouts and signals."""
         channels = [attempt.channel for attempt in self.running if attempt.channel]
         deadlines = [attempt.deadline for attempt in self.running if attempt.deadline]
         patience = max(0, min(deadlines) - time.monotonic()) if deadlines else None
@@ -138,7 +139,7 @@ class Pool:
                 attempt.kill()
 
     def _hear(self, attempt: CellProcess) -> None:
-        """What the process has said so far."""
+        """Pass the messages that the process has sent so far to the listener."""
         try:
             while attempt.channel and attempt.channel.poll():
                 match attempt.channel.recv():
@@ -156,7 +157,7 @@ class Pool:
             attempt.channel = None
 
     def _conclude(self, attempt: CellProcess, status: CellStatus) -> None:
-        """The process is gone. If it left no result, its cell has `status`."""
+        """Record the result of a process that has ended. If the process saved no result, its cell gets `status`."""
         attempt.process.join()
         if attempt.process.exitcode == SERVER_DIED:
             attempt.kill()
@@ -169,7 +170,7 @@ class Pool:
         attempt.process.close()
 
     def _finalize(self, attempt: CellProcess, status: CellStatus) -> Result:
-        """Do what the process did not live to do: leave a result, and end the run in the store."""
+        """Save a result and end the run in the store, for a process that died before it did so."""
         cell, failed = attempt.cell, status is CellStatus.FAILED
         reason = attempt.how_it_ended() if failed else "interrupted at once"
         if failed and attempt.failure is None:
@@ -178,7 +179,7 @@ class Pool:
         return finalize_dead_cell(cell, attempt.folder, status, reason, self.claim)
 
     def _ask_to_stop(self, interrupt: Interrupt) -> None:
-        """Let every running cell finish its epoch."""
+        """Ask every running cell to stop after its epoch."""
         assert interrupt.signal is not None
         if self.running:
             name = interrupt.signal.name

@@ -1,24 +1,24 @@
-"""What the fork server imports and tries out once, so that no cell has to: its children start in milliseconds.
+"""The imports and the rehearsal that the fork server runs once for all cells: its children start in milliseconds.
 
-It stays at one thread, because a child gets only the thread that forked, and does not start CUDA, which does not
-survive a fork either.
+The server keeps a single thread, because a child gets only the thread that forked. It does not initialize CUDA, which
+does not survive a fork either.
 """
 
 import gc
 import os
 import signal
 
-gc.disable()  # nothing of what is imported here is garbage, and looking for it takes a second
+gc.disable()  # the imports below create no garbage, and looking for it takes a second
 
 PARENT = os.getppid()
 signal.signal(signal.SIGALRM, lambda *_: None if os.getppid() == PARENT else os._exit(0))
 signal.siginterrupt(signal.SIGALRM, False)
-signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)  # nobody waits for the imports below if the parent is gone
+signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)  # stops the imports below if the parent is gone
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"  # read at import; a child sets its own number
-os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of pyarrow's allocator
-os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # is there a GPU? asking CUDA itself would start it
+os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # no thread for pyarrow's allocator
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # torch.cuda.is_available() must not initialize CUDA
 
 import atexit
 import importlib
@@ -39,21 +39,21 @@ from image_sweeps.tracking import figures
 from image_sweeps.tracking.run import save_model
 
 OURS = (*(f"image_sweeps.{group}" for group in GROUPS), "image_sweeps.fit", "image_sweeps.launch.attempt")
-"""Packages, and modules, of which a cell may import anything."""
+"""The packages and modules from which a cell may import anything."""
 
 
 def imports() -> None:
-    """Import what a cell would in its functions."""
+    """Import the modules that a cell would import inside its functions."""
     for ours in map(importlib.import_module, OURS):
         for module in pkgutil.walk_packages(getattr(ours, "__path__", ()), f"{ours.__name__}."):
             importlib.import_module(module.name)
     for name in LAZY:
-        with suppress(ImportError):  # another version has it elsewhere: a cell finds it
+        with suppress(ImportError):  # another version may have moved it: then a cell imports it
             importlib.import_module(name)
 
 
 def rehearsal() -> None:
-    """Draw a figure, which loads the fonts, and package a network, which imports another 500 modules."""
+    """Draw a figure, which loads the fonts, and save a model, which imports another 500 modules."""
     torch.set_num_threads(1)
     figure = Figure()
     figure.add_subplot(title="text")
@@ -65,10 +65,10 @@ def rehearsal() -> None:
 
 
 imports()
-with suppress(Exception):  # whatever goes wrong with it goes wrong in a cell too, and is told there
+with suppress(Exception):  # any error here occurs in a cell too, and is reported there
     rehearsal()
 thread_pools()
 gc.enable()
-gc.freeze()  # a child's collector leaves alone, and so does not copy, what was there before it
+gc.freeze()  # the collector of a child skips these objects, and so does not copy them
 signal.setitimer(signal.ITIMER_REAL, 0)
-atexit.register(os._exit, 0)  # there is nothing to tidy up, and taking 5,000 modules down takes a second
+atexit.register(os._exit, 0)  # nothing needs cleanup, and unloading 5,000 modules takes a second

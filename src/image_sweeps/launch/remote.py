@@ -1,8 +1,8 @@
-"""Cells on other machines: a scheduler runs them, and this process looks at what they leave in their folders.
+"""Cells on other machines: a scheduler runs them, and this process reads their progress from their folders.
 
-Nothing but the folders of the cells, which all machines share, stands between the two: a cell leaves its result there
-as it does on this machine, and its journal tells of its epochs. So this process may die, and another may take its
-place, while the cells go on.
+The cell folders, which all machines share, are the only connection between the two. A cell saves its result there, as
+it does on this machine, and its journal contains its epochs. This process may therefore die, and another one may take
+its place, while the cells continue.
 """
 
 import os
@@ -28,31 +28,31 @@ from image_sweeps.system.interrupt import Interrupt, waking
 from image_sweeps.tracking.journal import Entry, Journal
 
 POLL_S = 1.0
-"""How often is looked, at least; a look at many cells on a slow file system is followed by a longer pause."""
+"""The minimum pause in seconds between two polls; a poll of many cells on a slow file system has a longer pause."""
 
 MAX_SHARE = 0.1
-"""Of the time that may be spent on looking."""
+"""The maximum fraction of the time that is spent on polling."""
 
 LATENCY_S = 30.0
-"""How long after a cell's process has ended its result may still come to light: so long may a shared file system
-believe that it knows a folder (`acdirmin` of nfs(5)), and another machine has written to it."""
+"""The seconds after the end of a cell's process in which its result may still appear: a shared file system may cache
+the state of a folder for this time, although another machine has written to it (`acdirmin` of nfs(5))."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """The cell is in the scheduler's queue, perhaps not for the first time."""
+    """The state of a cell that waits in the scheduler's queue, for the first time or again."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """The cell has a process on the machine called `where`."""
+    """The state of a cell that has a process on the machine called `where`."""
 
     where: str
 
 
 @dataclass(frozen=True)
 class Over:
-    """The scheduler has done with the cell; `reason` says why there is no result, if there is none."""
+    """The state of a cell that the scheduler no longer queues or runs; `reason` explains a missing result."""
 
     reason: str
 
@@ -61,42 +61,42 @@ State = Waiting | Running | Over
 
 
 class Engine(Protocol):
-    """A scheduler of jobs: SLURM, Ray."""
+    """A scheduler of jobs, such as SLURM or Ray."""
 
     @property
     def num_slots(self) -> int | None:
-        """How many cells of a search it is handed at a time; None where it does not say. A grid it gets whole."""
+        """The number of a search's cells to submit at a time; None if unknown. A grid is submitted as a whole."""
 
     def start(self, folders: Sequence[Path]) -> None:
-        """Take these cells, which are saved in their folders. One that an earlier process has handed over, and that is
-        not over, is not started again.
+        """Submit these cells, which are saved in their folders. A cell that an earlier process has submitted and that
+        is not over is not submitted again.
         """
 
     def state(self, folder: Path) -> State:
-        """What has become of a cell that was handed over."""
+        """Return the state of a submitted cell."""
 
     def stop(self, folder: Path) -> None:
-        """Let the cell finish its epoch; one that waits is taken back."""
+        """Ask the cell to stop after its epoch; if it waits, withdraw it from the queue."""
 
     def kill(self, folder: Path) -> None:
-        """End the cell at once."""
+        """Kill the cell immediately."""
 
     def close(self) -> None:
-        """No more cells will be handed over, and all that were are over."""
+        """Finish after the last cell: no more cells are submitted, and pending requests to stop are carried out."""
 
 
 @dataclass(eq=False)
 class SubmittedCell:
-    """A cell that the scheduler has.
+    """A cell that was submitted to the scheduler.
 
     Attributes:
-        cell: as it was saved.
-        folder: the cell's own.
-        output_start: where its part of the output file begins, in bytes.
-        journal_offset: up to where its journal has been read, in bytes.
-        num_done: the last epoch that its journal tells of.
-        where: the machine that has it, as far as has been told.
-        over_since: when it was found to be over without a result, on the monotonic clock.
+        cell: the cell as it was saved.
+        folder: the folder of the cell.
+        output_start: the offset in bytes where the output of this attempt begins in the output file.
+        journal_offset: the offset in bytes up to which its journal has been read.
+        num_done: the number of the last epoch that has been read from its journal.
+        where: the machine that last ran the cell; None before the first one.
+        over_since: the time on the monotonic clock when the cell was found to be over without a result, else None.
     """
 
     cell: Cell
@@ -108,7 +108,7 @@ class SubmittedCell:
     over_since: float | None = field(default=None)
 
     def epochs(self) -> Iterator[Epoch]:
-        """The epochs that have been recorded since the last look."""
+        """Yield the epochs that have been recorded since the last call."""
         journal = Journal(self.folder)
         if journal.size <= self.journal_offset:
             return
@@ -120,24 +120,24 @@ class SubmittedCell:
 
 
 def epochs_of(entry: Entry) -> Iterator[Epoch]:
-    """The epochs that an entry of a journal tells of."""
+    """Yield the epochs that an entry of a journal records."""
     metrics: dict[tuple[int, int], dict[str, float]] = {}
     for key, value, ended_ms, step in entry.get("metrics", ()):
         metrics.setdefault((step, ended_ms), {})[key] = value
     for (number, ended_ms), measured in metrics.items():
-        if measured.keys() >= set(METRICS.values()):  # else they are of the cell as a whole
+        if measured.keys() >= set(METRICS.values()):  # other metrics describe the cell as a whole
             yield Epoch.from_metrics(number, ended_ms, measured)
 
 
 class Remote:
-    """Runs cells on the machines of a scheduler.
+    """A runner of cells on the machines of a scheduler.
 
     Args:
         engine: the scheduler.
-        hydra_job: what Hydra's configuration says of the job of a cell, by its folder.
-        listener: is told how the cells get on.
-        poll_s: how often is looked, in seconds.
-        latency_s: how long a result may be on its way, in seconds.
+        hydra_job: a function that returns Hydra's job settings for the cell in a folder.
+        listener: the listener that is notified of the progress of the cells.
+        poll_s: the minimum pause between two polls, in seconds.
+        latency_s: the maximum delay of a result on the shared file system, in seconds.
     """
 
     def __init__(
@@ -157,14 +157,14 @@ class Remote:
         self.claim: Claim | None = None
 
     def run(self, folders: Iterable[Path]) -> list[Result]:
-        """Run the cells that are saved in `folders`. Returns their outcomes, in the order in which they came.
+        """Run the cells saved in `folders` and return their results in the order in which the cells end.
 
-        A sequence, as of a grid, is handed over whole. Of others, as of a search, the next one is asked for when there
-        is room for it.
+        A sequence, as of a grid, is submitted as a whole. From another iterable, as of a search, the next cell is
+        requested when a slot is free.
 
         Raises:
-            KeyboardInterrupt: where the user, or the machine, asked to stop, once and for all it is over.
-            SupersededError: where another process has taken the sweep over.
+            KeyboardInterrupt: if the user or the machine requested a stop; raised after all cells have ended.
+            SupersededError: if another process has taken over the sweep.
         """
         at_a_time = None if isinstance(folders, Sequence) else self.engine.num_slots
         waiting = iter(folders)
@@ -194,7 +194,7 @@ class Remote:
             self.engine.start([handed.folder for handed in new])
 
     def _prepared(self, folder: Path) -> SubmittedCell | None:
-        """The cell, ready to be handed over; None where it has finished since that was looked at."""
+        """Return the cell, ready to be submitted, or None if it has finished in the meantime."""
         cell = Cell.load(folder)
         assert cell is not None
         self.claim = self.claim or Claim.current(folder.parent)
@@ -204,12 +204,12 @@ class Remote:
         Result.remove(folder)
         self.hydra_job(folder).save(folder)
         handed = SubmittedCell(cell, folder, size(folder / CellFile.OUTPUT))
-        for _ in handed.epochs():  # those of earlier attempts
+        for _ in handed.epochs():  # skips the epochs of earlier attempts
             pass
         return handed
 
     def _look(self, woken: int) -> None:
-        """See what has become of the cells, and pause, or until a signal comes."""
+        """Check all cells, then pause until the next poll is due or a signal arrives."""
         begun = time.monotonic()
         for handed in list(self.there):
             self._look_at(handed)
@@ -218,7 +218,7 @@ class Remote:
             os.read(woken, 1024)
 
     def _look_at(self, handed: SubmittedCell) -> None:
-        state = self.engine.state(handed.folder)  # first: what it leaves in its folder it does before it is over
+        state = self.engine.state(handed.folder)  # read first: a cell saves its result before it is over
         self._show(handed, state)
         result = Result.load(handed.folder)
         put_back = result and result.status is CellStatus.INTERRUPTED and not isinstance(state, Over)
@@ -242,7 +242,7 @@ class Remote:
                 self.listener.on_epoch_end(handed.cell, epoch)
 
     def _judged(self, handed: SubmittedCell, result: Result, state: State) -> Result:
-        """The outcome. A cell that was interrupted, by nobody here, and is not put back, has failed."""
+        """Return the result. An interrupted cell has failed if no stop was requested here and it is not requeued."""
         if result.status is not CellStatus.INTERRUPTED or not isinstance(state, Over) or self.stopping:
             return result
         failed = replace(result, status=CellStatus.FAILED, reason=f"{state.reason}; {result.reason}")
@@ -256,7 +256,7 @@ class Remote:
         self._note(handed.cell, result)
 
     def _finalize(self, handed: SubmittedCell, status: CellStatus, reason: str) -> None:
-        """The scheduler has done with the cell, and it has left no result."""
+        """Save and report the result of a cell that is over without a result of its own."""
         result = finalize_dead_cell(handed.cell, handed.folder, status, reason, self.claim)
         if result.status is CellStatus.FAILED:
             lines = last_lines(handed.folder / CellFile.OUTPUT, handed.output_start)
@@ -272,14 +272,14 @@ class Remote:
             self._take_back()
 
     def _take_back(self) -> None:
-        """Start no others: those that wait are taken out of the queue."""
+        """Withdraw all waiting cells from the queue, so that no other cell starts."""
         for handed in list(self.there):
             if isinstance(self.engine.state(handed.folder), Waiting):
                 self.engine.stop(handed.folder)
                 self.there.remove(handed)
 
     def _ask_to_stop(self, interrupt: Interrupt) -> None:
-        """Let every running cell finish its epoch, and take those back that wait."""
+        """Ask every running cell to stop after its epoch, and withdraw the waiting cells."""
         assert interrupt.signal is not None
         self.stopping = True
         self._take_back()

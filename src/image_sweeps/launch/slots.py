@@ -1,4 +1,4 @@
-"""Where the cells of a sweep run, and how many of them at a time."""
+"""The slots of this machine: where the cells of a sweep run, and how many of them run at a time."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from image_sweeps.config.options import LAUNCHER, Options
 
 
 class PoolOptions(Options):
-    """What `conf/hydra/launcher/pool.yaml` says, checked."""
+    """The validated options of `conf/hydra/launcher/pool.yaml`."""
 
     where = LAUNCHER
     cells_per_gpu: PositiveInt
@@ -24,9 +24,9 @@ class Slot:
     """A place for one cell at a time.
 
     Attributes:
-        name: for the terminal.
-        num_threads: that the cell may use on the CPU, all of its processes together.
-        gpu: what CUDA_VISIBLE_DEVICES is to be, so that the cell sees no other GPU; None leaves it as it is.
+        name: the name shown on the terminal.
+        num_threads: the number of CPU threads that all processes of the cell may use together.
+        gpu: the value of CUDA_VISIBLE_DEVICES, so that the cell sees no other GPU; None leaves it unchanged.
     """
 
     name: str
@@ -35,9 +35,9 @@ class Slot:
 
 
 def slots(options: PoolOptions, device: str, devices: int = 1, threads: int = 1) -> list[Slot]:
-    """The slots that this machine has for cells on `device`, each with so many `devices`, and `threads` for each.
+    """Return the slots of this machine for cells on `device`, each with `devices` devices and `threads` per device.
 
-    Cells that share GPUs are spread: a sweep of two cells on two GPUs uses both. GPUs that are too few for one more
+    Cells that share GPUs are spread: a sweep of two cells on two GPUs uses both. GPUs that are too few for another
     cell stay idle.
     """
     num_threads = threads * devices
@@ -46,13 +46,13 @@ def slots(options: PoolOptions, device: str, devices: int = 1, threads: int = 1)
         places = _grouped(accelerators, devices)
         count = options.slots or len(places) * options.cells_per_gpu
         return [Slot(name, num_threads, gpu) for name, gpu in (places * count)[:count]]
-    # the cores that affinity and the control group leave to this process, not those of the machine
+    # the cores that CPU affinity and the control group allow this process, not those of the machine
     count = options.slots or max(1, joblib.cpu_count() // num_threads)
     return [Slot(f"cpu {number}", num_threads) for number in range(count)]
 
 
 def _grouped(accelerators: Sequence[tuple[str, str | None]], devices: int) -> list[tuple[str, str | None]]:
-    """Neighbours together, which are often connected best: `gpu 0,1` and `gpu 2,3`."""
+    """Group neighbouring GPUs, which often have the best connection: `gpu 0,1` and `gpu 2,3`."""
     if devices == 1:
         return list(accelerators)
     gpus = [gpu for _, gpu in accelerators if gpu is not None]
@@ -61,10 +61,10 @@ def _grouped(accelerators: Sequence[tuple[str, str | None]], devices: int) -> li
 
 
 def _accelerators(device: str) -> list[tuple[str, str | None]]:
-    """The GPUs that cells on `device` are spread over, as name and CUDA_VISIBLE_DEVICES; none for the CPU."""
+    """Return the accelerators for cells on `device`, as pairs of name and CUDA_VISIBLE_DEVICES; none for the CPU."""
     if device in ("auto", "cuda"):
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        numbers = range(torch.cuda.device_count())  # asks the driver's NVML, and does not start CUDA
+        numbers = range(torch.cuda.device_count())  # queries NVML, and does not initialize CUDA
         gpus = [str(number) for number in numbers] if visible is None else visible.split(",")
         if numbers:
             return [(f"gpu {gpus[number].strip()}", gpus[number].strip()) for number in numbers]

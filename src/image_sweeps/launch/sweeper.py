@@ -1,7 +1,6 @@
-"""What Hydra sweepers of ours have in common: all is planned and checked before anything is run.
+"""The base of this project's Hydra sweepers: everything is planned and checked before anything runs.
 
-Hydra imports the modules of sweepers at every start, also for `--help`, so that what takes long is imported in the
-methods.
+Hydra imports the sweeper modules at every start, also for `--help`. Slow imports are therefore inside the methods.
 """
 
 import gc
@@ -23,10 +22,11 @@ P = TypeVar("P")
 
 
 class CellSweeper(Sweeper, Generic[P]):
-    """A sweeper of cells; `P` is what it plans.
+    """A Hydra sweeper of cells; `P` is the type of its plan.
 
     Args:
-        options: what its file in `conf/hydra/sweeper/` says. What is planned reads it by itself, from every recipe.
+        options: the options of its file in `conf/hydra/sweeper/`. They are ignored here, because the planning functions
+            read them by themselves, for every recipe (`experiment=...`).
     """
 
     def __init__(self, **options: Any) -> None:
@@ -41,27 +41,27 @@ class CellSweeper(Sweeper, Generic[P]):
 
     @abstractmethod
     def plan(self, overrides: list[str]) -> P:
-        """What these overrides ask for.
+        """Return the plan for these overrides.
 
         Raises:
-            ConfigError: with all that is wrong with them.
+            ConfigError: with every problem of the overrides.
         """
 
     @abstractmethod
     def configs(self, planned: P) -> "Sequence[Config]":
-        """Of the cells, as far as they are known. What is read from the first one is the same for all."""
+        """Return the configurations of the planned cells; a search knows only the first one before it runs."""
 
     @abstractmethod
     def show(self, planned: P, num_slots: int) -> None:
-        """What `run` would do, so many cells at a time."""
+        """Show what `run` would do with `num_slots` cells at a time."""
 
     @abstractmethod
     def run(self, planned: P) -> int:
-        """Do it. Returns the exit code."""
+        """Run the plan and return the exit code."""
 
     def sweep(self, arguments: list[str]) -> None:
-        """Plan and run. Ends the process where the configuration is wrong, some cell failed, or it was interrupted."""
-        gc.disable()  # importing and planning make a million objects and no garbage, and looking for it takes seconds
+        """Plan and run. End the process if the configuration is wrong, a cell failed, or the sweep was interrupted."""
+        gc.disable()  # importing and planning create a million objects and no garbage; looking for it takes seconds
         from image_sweeps.config.schema import for_other_machines
         from image_sweeps.launch.launcher import CellLauncher
 
@@ -72,7 +72,7 @@ class CellSweeper(Sweeper, Generic[P]):
             sys.exit(exit_code)
 
     def _sweep(self, arguments: list[str]) -> int:
-        """Plan and run. Returns the exit code."""
+        """Plan and run the sweep, and return the exit code."""
         from image_sweeps.cell.claim import SupersededError
         from image_sweeps.config.problems import ConfigError, refuse
         from image_sweeps.launch.launcher import CellLauncher
@@ -101,10 +101,10 @@ class CellSweeper(Sweeper, Generic[P]):
         return SOME_FAILED
 
     def launch(self, jobs: Sequence[Sequence[str]]) -> object:
-        """Run these jobs, each given as its overrides, and come back when all of them are over."""
+        """Run these jobs, each given as its list of overrides, and return after all of them have ended."""
         return self.runner.launch(jobs, initial_job_idx=0)
 
     def _num_slots(self, config: "Config") -> int:
-        """How many cells run at a time. Launchers that are not ours do not tell."""
+        """Return how many cells run at a time; 1 for a launcher of another project, which does not report it."""
         tell = getattr(self.runner, "num_slots", None)
         return tell(config) if tell else 1

@@ -1,4 +1,4 @@
-"""The progress of a cell in this process, on the terminal. In a log or a pipe, no epochs are shown."""
+"""The terminal output for cells that run in this process. In a log or a pipe, no epochs are shown."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # keeps torch away from --help
 
 
 def _show_cell(cell: "Cell", source: "Dataset", splits: "Splits", device: object) -> None:
-    """A cell before its first step. The choices of a sweep's cells were shown with its plan."""
+    """Show a cell before its first step. The choices of a sweep's cells have been shown with its plan."""
     if cell.sweep:
         CONSOLE.print(
             f"\n[bold]\\[{cell.sweep.position}/{cell.sweep.num_cells}] {escape(cell.name)}[/]  [dim]cell {cell.id}[/]"
@@ -35,14 +35,14 @@ def _show_cell(cell: "Cell", source: "Dataset", splits: "Splits", device: object
 
 
 def show_failure(name: str, text: str) -> None:
-    """Why a cell failed, at once."""
+    """Show immediately why the cell called `name` failed."""
     show_error(f"{name} failed. {text}")
 
 
 class CellLines(CellListener):
-    """The progress of a cell in this process: a bar while it runs, and a line for each epoch that stays.
+    """A listener that shows a progress bar while a cell runs in this process, and prints a line for each epoch.
 
-    Where nobody looks, in a log or a pipe, epochs are not printed: they are in the cell's log and in MLflow.
+    In a log or a pipe, epochs are not printed: they are in the cell's log and in MLflow.
     """
 
     def __init__(self, bar: Progress, interrupt: "Interrupt") -> None:
@@ -86,7 +86,7 @@ class CellLines(CellListener):
 
 @contextmanager
 def following(interrupt: "Interrupt") -> Iterator[CellLines]:
-    """What shows the progress of cells that run in this process, and asks them to stop where `interrupt` was."""
+    """Yield a listener that shows the progress of cells in this process and stops them if `interrupt` is requested."""
     columns = (TextColumn("  training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal) as bar:
         yield CellLines(bar, interrupt)

@@ -1,4 +1,4 @@
-"""What happens in a cell's process, from the fork to the outcome; the pool starts it and listens to it."""
+"""The process of a cell, from the fork to the result. The pool starts it and receives its messages."""
 
 import faulthandler
 import json
@@ -33,15 +33,15 @@ from image_sweeps.system.console import redirect_output
 from image_sweeps.system.files import write_text
 
 GRACE_S = 1.0
-"""A process whose time is up gets so long to write down where it hangs."""
+"""The seconds between the timeout of a process and its kill, in which it dumps its traceback."""
 
 Work = Callable[[Cell, Path, CellListener], object]
-"""What is done with a cell, as `train_cell` does."""
+"""A function that processes a cell, such as `train_cell`."""
 
 
 @dataclass(frozen=True)
 class HydraJob:
-    """What Hydra's configuration says of the job of one cell.
+    """Hydra's settings for the job of one cell.
 
     Attributes:
         logging: `hydra.job_logging`, resolved.
@@ -54,16 +54,16 @@ class HydraJob:
     environment: dict[str, str]
 
     def save(self, folder: Path) -> None:
-        """Write it down beside the cell, for a process on another machine."""
+        """Save the settings in the folder of the cell, for a process on another machine."""
         write_text(folder / CellFile.JOB, json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """What was written down beside the cell of `folder`."""
+        """Load the settings that were saved in the folder of a cell."""
         return cls(**json.loads((folder / CellFile.JOB).read_text()))
 
     def configure(self) -> None:
-        """Do what it says, in the process of the cell."""
+        """Apply the settings in the process of the cell."""
         os.environ.update(self.environment)
         configure_log(OmegaConf.create(self.logging), self.verbose)
 
@@ -73,11 +73,11 @@ class Task:
     """One attempt at a cell.
 
     Attributes:
-        folder: of the cell, which is saved there.
-        slot: where it runs.
-        work: what is done.
-        hydra_job: where its log goes, and what else Hydra says.
-        timeout_s: after how long the process writes down where it hangs; None for never.
+        folder: the folder in which the cell is saved.
+        slot: the slot in which the cell runs.
+        work: the function that is applied to the cell.
+        hydra_job: Hydra's settings for the job, such as its logging.
+        timeout_s: the seconds after which the process dumps its traceback; None for never.
     """
 
     folder: Path
@@ -89,21 +89,21 @@ class Task:
 
 @dataclass(frozen=True)
 class TrainStart:
-    """The cell is about to train; `num_done` epochs are behind it."""
+    """The message that training begins, after `num_done` completed epochs."""
 
     num_done: int
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The cell has failed; `text` says why, with a traceback where the error does not explain itself."""
+    """The message that the cell has failed; `text` is the reason, with a traceback unless the error explains itself."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that the user should know, and need not hear from every cell."""
+    """A message for the user, who needs to see it only once and not from every cell."""
 
     text: str
 
@@ -112,7 +112,7 @@ Message = TrainStart | Epoch | Failure | Notice
 
 
 class Reporter(CellListener):
-    """Tells the process that started this one how its cell gets on."""
+    """A listener that sends the progress of its cell to the parent process."""
 
     def __init__(self, channel: "Connection[Message, Message]") -> None:
         self.channel = channel
@@ -133,27 +133,27 @@ class Reporter(CellListener):
 
     @property
     def stop_requested(self) -> bool:
-        """Whether SIGTERM has come."""
+        """Whether SIGTERM has been received."""
         return self._stopped
 
     def _say(self, message: Message) -> None:
-        with self._speaking:  # records are delivered from a thread of its own
+        with self._speaking:  # the thread that delivers records sends notices too
             self.channel.send(message)
 
     def stop(self, number: int, frame: FrameType | None) -> None:
-        """As a signal's handler."""
+        """Request a stop, as the handler of a signal."""
         self._stopped = True
 
 
 def train_cell(cell: Cell, folder: Path, listener: CellListener) -> None:
-    """Make an attempt at the cell."""
-    from image_sweeps.launch.attempt import run_attempt  # a second's worth, for which who starts cells need not wait
+    """Make one attempt at training the cell."""
+    from image_sweeps.launch.attempt import run_attempt  # takes a second, which the parent process saves
 
     run_attempt(cell, folder, listener)
 
 
 def run(task: Task, channel: "Connection[Message, Message]") -> None:
-    """Work on the cell. This is the whole life of the process."""
+    """Process the cell of `task`. This is the main function of the process."""
     process_exit.with_parent()
     keep_output(task.folder)
     reporter = Reporter(channel)
@@ -171,7 +171,7 @@ def run(task: Task, channel: "Connection[Message, Message]") -> None:
 
 
 def load_or_refuse(folder: Path, listener: CellListener) -> Cell | None:
-    """Return the cell that is saved in `folder`; None where this machine lacks what it takes: then that has failed."""
+    """Return the cell saved in `folder`. If this machine cannot run it, save a failed result and return None."""
     try:
         cell = Cell.load(folder)
     except ConfigError as error:
@@ -185,26 +185,26 @@ def load_or_refuse(folder: Path, listener: CellListener) -> Cell | None:
 
 
 def hung(timeout_s: float) -> str:
-    """The reason of a cell that took longer than it may."""
+    """Return the failure reason of a cell that exceeded its timeout."""
     return f"hung: not over after cell_timeout_s = {timeout_s:g}, and killed"
 
 
 def keep_output(folder: Path) -> None:
-    """Send what is written to standard output and error to a file in `folder`; a crash leaves its traceback there."""
+    """Redirect standard output and standard error to a file in `folder`; a crash writes its traceback there."""
     redirect_output(folder / CellFile.OUTPUT)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     faulthandler.enable()
 
 
 def _take_signals(reporter: Reporter) -> None:
-    """SIGTERM asks to stop after the epoch. A terminal's Ctrl-C comes to all; the parent knows what is to be done."""
+    """Stop after the epoch on SIGTERM. Ignore SIGINT: a Ctrl-C reaches all processes, and the parent handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, reporter.stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))  # the fork server holds them back
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))  # the fork server blocks them
 
 
 def take_slot(slot: Slot) -> None:
-    """Use the slot's GPU and number of threads, before the first operation would take them all."""
+    """Use only the slot's GPU and number of threads; the first operation would otherwise take all of them."""
     if slot.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu
     limit_threads(slot.num_threads)

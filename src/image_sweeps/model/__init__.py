@@ -1,7 +1,7 @@
 """Networks.
 
-A choice of the group is an `nn.Module` that is given the shape of an image, the number of classes, and the factories of
-the swept layers; it takes images N x C x H x W with values in [0, 1] and returns logits N x K.
+A choice of the group is an `nn.Module` that takes the shape of an image, the number of classes, and the factories of
+the swept layers; it maps images N x C x H x W, as `dataset.normalize` scales them, to logits N x K.
 """
 
 import copy
@@ -14,7 +14,7 @@ from image_sweeps.dataset import Shape
 
 
 def build(config: Config, shape: Shape, num_classes: int, device: torch.device) -> nn.Module:
-    """The cell's network on `device`, in the memory layout in which convolutions are fastest.
+    """Return the cell's network on `device`, in the memory layout in which convolutions are fastest.
 
     The weights are drawn on the CPU from `config.seed`, so that they do not depend on the device.
     """
@@ -25,6 +25,6 @@ def build(config: Config, shape: Shape, num_classes: int, device: torch.device) 
 
 
 def portable(model: nn.Module) -> nn.Module:
-    """A copy to hand out: on the CPU, in eval mode, in the plain memory layout, which exporters expect."""
+    """Return a copy for export: on the CPU, in eval mode, in the contiguous memory layout that exporters expect."""
     plain: nn.Module = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return plain.eval()

@@ -1,6 +1,6 @@
 """The small convolutional networks of the batch-norm study and of the study of two drawn characters.
 
-They differ in their settings alone; batch norm is one choice of `norm` among others.
+They differ only in their settings; batch norm is one choice of `norm` among others.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,17 @@ class CNN(nn.Module):
     """Blocks of convolution, norm, activation and 2x2 max pooling, then dense layers to the classes.
 
     Args:
-        shape: of the images.
-        num_classes: of the logits.
-        activation: makes the activation of a block and of a hidden dense layer.
-        norm: makes the normalisation of these, before the activation, and of the output.
-        channels: the filters of each block.
-        kernel_size: of the convolutions; odd, so that a padding of half of it keeps the size.
-        hidden: the width of each dense layer between the last map and the output; there may be none.
-        norm_output: whether the norm also stands on the linear output.
+        shape: the shape of the images.
+        num_classes: the number of classes, which is the width of the logits.
+        activation: the factory of the activations of blocks and of hidden dense layers.
+        norm: the factory of the norms of the same layers, before the activation, and of the norm of the output.
+        channels: the number of filters of each block.
+        kernel_size: the kernel size of the convolutions; odd, so that a padding of half of it keeps the size.
+        hidden: the width of each dense layer between the last feature maps and the output; may be empty.
+        norm_output: whether a norm also follows the linear output layer.
 
     Raises:
-        ValueError: where the images are too small for the poolings, or the norm does not fit a layer.
+        ValueError: if the kernel size is even, the images are too small for the poolings, or the norm does not fit.
     """
 
     def __init__(

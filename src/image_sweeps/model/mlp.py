@@ -13,19 +13,19 @@ from image_sweeps.norm import Norm
 
 
 class MLP(nn.Sequential):
-    """The pixels as one vector, then a linear layer, norm, activation and dropout a width, then the linear output.
+    """The pixels as one vector, then a linear layer, norm, activation and dropout per width, then the linear output.
 
     Args:
-        shape: of the images.
-        num_classes: of the logits.
-        activation: makes the activation of a hidden layer.
-        norm: makes the normalisation of a hidden layer, before the activation.
+        shape: the shape of the images.
+        num_classes: the number of classes, which is the width of the logits.
+        activation: the factory of the activations of hidden layers.
+        norm: the factory of the norms of hidden layers, before the activation.
         hidden: the width of each hidden layer.
         dropout: the probability with which training zeroes a hidden unit (Srivastava et al., 2014, "Dropout: A Simple
             Way to Prevent Neural Networks from Overfitting").
 
     Raises:
-        ValueError: where the norm does not fit a width.
+        ValueError: if the norm does not fit a width.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""ResNet-18 (He, Zhang, Ren and Sun, 2015, arXiv:1512.03385), torchvision's, for small and grey images too.
+"""torchvision's ResNet-18 (He, Zhang, Ren and Sun, 2015, arXiv:1512.03385), also for small and grey images.
 
-Where we deviate: every norm and activation is the swept one, each at a site of its own; the first layers can be those
-for small images; the output is for the data set's classes.
+It deviates in three ways: every norm and activation is the swept one, each in a module of its own; the first layers can
+be those for small images; the output is for the data set's classes.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ HEAD = "fc"  # torchvision's name of the output layer
 
 
 class Stem(NamedTuple):
-    """The first convolution, whether a pooling follows, and how often the whole network then halves the size."""
+    """The first convolution, whether a pooling follows, and how often the whole network halves the size."""
 
     kernel_size: int
     stride: int
@@ -33,7 +33,7 @@ STEMS = {"small": Stem(3, 1, False, 3), "imagenet": Stem(7, 2, True, 5)}
 
 
 class Block(BasicBlock):  # type: ignore[misc]
-    """torchvision's residual block with two activations where it uses one object twice; ResNet18 puts them in."""
+    """torchvision's residual block with two activations instead of one that is used twice; ResNet18 sets them."""
 
     relu: nn.Module
     relu2: nn.Module
@@ -50,24 +50,24 @@ class Block(BasicBlock):  # type: ignore[misc]
 class ResNet18(ResNet):  # type: ignore[misc]
     """A stem, four stages of two residual blocks with 64 to 512 channels, the mean over all positions, a linear output.
 
-    Without a norm nothing shifts the maps: the convolutions have no bias, as torchvision's.
+    Without a norm nothing shifts the feature maps: like torchvision's, the convolutions have no bias.
 
     Args:
-        shape: of the images. Loaded kernels for RGB are summed over their channels for grey images, which gives what a
-            grey image repeated three times would.
-        num_classes: of the logits.
-        activation: makes the activation of the stem, and the two of a block.
-        norm: makes the normalisation after each convolution.
-        weights: None to train from scratch; imagenet for torchvision's, learned on ImageNet; else the path of a state
-            dict, or of a checkpoint of a run of this project. The output layer is always new.
-        freeze_backbone: whether only the output layer learns; then the running statistics of the norms stay, too.
+        shape: the shape of the images. For grey images, loaded RGB kernels are summed over their channels, which gives
+            the same result as a grey image that is repeated three times.
+        num_classes: the number of classes, which is the width of the logits.
+        activation: the factory of the activation of the stem and of the two activations of a block.
+        norm: the factory of the norm after each convolution.
+        weights: None to train from scratch; imagenet for torchvision's weights, trained on ImageNet; else the path of a
+            state dict, or of a checkpoint of a run of this project. The output layer is always new.
+        freeze_backbone: whether only the output layer is trained; the running statistics of the norms then stay, too.
         stem: imagenet is the paper's, a 7x7 convolution of stride 2 and a pooling of stride 2. small is a 3x3
-            convolution of stride 1 and no pooling (Chen et al., 2020, arXiv:2002.05709, appendix B.9). Weights have to
-            come with the stem they were learned with: the stages know nothing of what another, new one gives them.
+            convolution of stride 1 and no pooling (Chen et al., 2020, arXiv:2002.05709, appendix B.9). Weights need the
+            stem that they were trained with: the stages are not trained on the output of another, new stem.
 
     Raises:
-        ValueError: where the images are too small, the norm does not fit the channels, or settings exclude one another.
-        WeightsError: where the weights cannot be had or do not fit.
+        ValueError: if the images are too small, the norm does not fit the channels, or settings exclude one another.
+        WeightsError: if the weights cannot be loaded or do not fit.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ResNet18(ResNet):  # type: ignore[misc]
         self.conv1 = nn.Conv2d(
             shape.channels, 64, first.kernel_size, first.stride, padding=first.kernel_size // 2, bias=False
         )
-        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's others
+        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")  # as in torchvision
         if not first.pooled:
             self.maxpool = nn.Identity()
         self.relu = activation()
@@ -105,7 +105,7 @@ class ResNet18(ResNet):  # type: ignore[misc]
             self.fc.requires_grad_(True)
 
     def train(self, mode: bool = True) -> Self:
-        """Train mode, in which a frozen backbone stays in eval mode: its batch norms would go on counting."""
+        """Set train mode, but keep a frozen backbone in eval mode: its batch norms would update their statistics."""
         super().train(mode)
         if self.freeze_backbone:
             for name, child in self.named_children():
@@ -134,7 +134,7 @@ class ResNet18(ResNet):  # type: ignore[misc]
 
 
 def _refuse_small_images(shape: Shape, stem: str) -> None:
-    """Every halving must have two pixels to halve; of a single one, a kernel's edge would see nothing but padding."""
+    """Refuse images with fewer than two pixels at any halving; the edge of a kernel would see nothing but padding."""
     num_halvings = STEMS[stem].num_halvings
     smallest = 2 ** (num_halvings - 1) + 1  # halvings round up
     if min(shape.height, shape.width) < smallest:

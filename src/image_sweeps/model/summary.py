@@ -1,4 +1,4 @@
-"""A network layer by layer, as its forward pass sees it."""
+"""A summary of a network, layer by layer, from its forward pass."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from image_sweeps.dataset import Shape
 
 
 class Layer(NamedTuple):
-    """One layer that computes: its name in the network, its type, its output shape without the batch, its weights."""
+    """One leaf layer: its name in the network, its type, its output shape without the batch, its parameter count."""
 
     name: str
     type: str
@@ -18,7 +18,7 @@ class Layer(NamedTuple):
 
 
 def layers(model: nn.Module, shape: Shape) -> list[Layer]:
-    """The layers of `model` in the order in which they run on an image of `shape`; the model is left as it was."""
+    """Return the layers of `model` in the order in which they run on an image of `shape`; the model is unchanged."""
     seen: list[Layer] = []
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
@@ -43,5 +43,5 @@ def layers(model: nn.Module, shape: Shape) -> list[Layer]:
 
 
 def num_parameters(model: nn.Module) -> int:
-    """How many numbers training adjusts."""
+    """Return the number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,4 +1,4 @@
-"""Weights learned elsewhere: torchvision's, or a file of the user's. Loading either runs no code."""
+"""Pretrained weights: torchvision's, or those in a file of the user. Loading either runs no code."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,23 +11,23 @@ StateDict = dict[str, Tensor]
 
 
 class WeightsError(ValueError):
-    """The weights cannot be had or do not fit; the message names them and the ways out."""
+    """The weights cannot be loaded or do not fit; the message names them and what the user can do."""
 
 
 def downloaded(published: Any, setting: str) -> StateDict:
-    """What torchvision publishes, on the CPU, from where torch.hub keeps it, or else from the network.
+    """Return weights that torchvision publishes, on the CPU, from the cache of torch.hub or else from the network.
 
     Args:
         published: a member of one of torchvision's enumerations of weights.
-        setting: what named them, as in `model.weights = 'imagenet'`.
+        setting: the setting that names the weights, as in `model.weights = 'imagenet'`.
 
     Raises:
-        WeightsError: where they are in neither place, or damaged.
+        WeightsError: if the weights are in neither place, or are damaged.
     """
     kept = Path(torch.hub.get_dir()) / "checkpoints" / Path(published.url).name
     try:
         return dict(published.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True))
-    except Exception as error:  # whatever the network, or what is kept, makes of it
+    except Exception as error:  # any error of the network or of the cached file
         state = "is damaged" if kept.exists() else f"is not there, and {published.url} could not be downloaded"
         raise WeightsError(
             f"{setting}: {kept} {state} ({_first_line(error)}). Put an intact download of that address there, or name "
@@ -36,19 +36,19 @@ def downloaded(published: Any, setting: str) -> StateDict:
 
 
 def read(path: Path, setting: str, device: torch.device) -> StateDict:
-    """The state dict in a file that `torch.save` wrote, bare or inside a checkpoint of this project.
+    """Return the state dict in a file that `torch.save` wrote, bare or inside a checkpoint of this project.
 
     Args:
-        path: of the file.
-        setting: what named it, as in `model.weights = 'a.pt'`.
-        device: where the tensors are put; on meta only their shapes are read.
+        path: the path of the file.
+        setting: the setting that names the file, as in `model.weights = 'a.pt'`.
+        device: the device of the returned tensors; on meta only their shapes are read.
 
     Raises:
-        WeightsError: where there is no such file, or it holds anything but named tensors.
+        WeightsError: if there is no such file, or it holds anything but named tensors.
     """
     try:
         there = path.is_file()
-    except OSError:  # no path, for its length
+    except OSError:  # too long for a path
         there = False
     if not there:
         raise WeightsError(f"{setting}: there is no such file; name an existing one, or take imagenet or null")
@@ -67,10 +67,10 @@ def read(path: Path, setting: str, device: torch.device) -> StateDict:
 
 
 def fit_in(network: nn.Module, weights: StateDict, setting: str, head: str) -> None:
-    """Give `network` these weights, except for the layer called `head`, which is made for other classes.
+    """Load these weights into `network`, except for the layer called `head`, which is made for other classes.
 
     Raises:
-        WeightsError: where names or shapes differ from the network's.
+        WeightsError: if names or shapes differ from those of the network.
     """
     given = {name: tensor for name, tensor in weights.items() if not name.startswith(f"{head}.")}
     own = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(f"{head}.")}

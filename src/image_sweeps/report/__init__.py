@@ -1,4 +1,4 @@
-"""What a finished sweep says: from the records of its cells to the numbers, sentences and charts of its report.
+"""The report of a sweep: from the records of its cells to numbers, sentences and charts.
 
-Nothing here knows where records come from (`records` does), and nothing here imports torch.
+The computations do not depend on where records come from (see `records`). No module here imports torch by itself.
 """

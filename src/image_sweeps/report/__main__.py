@@ -1,11 +1,11 @@
-"""Sum a sweep up: one page, one file for programs, one table.
+"""The command that sums up a sweep: one page, one file for programs, one table.
 
     python -m src.report sweep=last
     python -m src.report sweep=20260131-120000-1a2b3c4d outputs_dir=elsewhere
     python -m src.report experiment=image-classification filter="params.dataset = 'digits'"
 
-A sweep writes its report by itself when it ends, however it ends; this writes it again, also while the sweep runs.
-Exit codes: 0 it is written; 2 there is nothing to write it about.
+A sweep writes its report itself when it ends, however it ends; this command writes it again, also while the sweep
+runs. Exit codes: 0 if the report is written; 2 if the arguments are wrong or there is nothing to report on.
 """
 
 import sys
@@ -29,7 +29,7 @@ USAGE = "give sweep=last, sweep=<id>, or experiment=<name> with or without filte
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     from image_sweeps.config.problems import WRONG_CONFIGURATION
     from image_sweeps.report.record import ReportError
     from image_sweeps.report.write import show_answer
@@ -52,7 +52,7 @@ def _parsed(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def _asked(given: Mapping[str, str]) -> Report:
-    """The report on what was asked for; a sweep's is kept with its run too."""
+    """Write and return the requested report; the report of a sweep is also kept with its run."""
     from hydra import compose
 
     from image_sweeps.cell.saved_plan import SavedPlan, folder_of
@@ -84,10 +84,10 @@ def _asked(given: Mapping[str, str]) -> Report:
 
 
 def _store(outputs_dir: Path, uri: str | None, experiment: str) -> "Store":
-    """The store that is there.
+    """Return the existing store.
 
     Raises:
-        ReportError: where there is none.
+        ReportError: if there is no store.
     """
     from image_sweeps.report.record import ReportError
     from image_sweeps.tracking.store import StoreError, find_store
@@ -99,10 +99,10 @@ def _store(outputs_dir: Path, uri: str | None, experiment: str) -> "Store":
 
 
 def _found(outputs_dir: Path, name: str) -> str:
-    """The id of a sweep; `last` is the one that was begun last.
+    """Return the id of the sweep `name`; `last` is the sweep that was begun last.
 
     Raises:
-        ReportError: where there is none.
+        ReportError: if there is no such sweep.
     """
     from image_sweeps.cell.saved_plan import folder_of, sweeps_in
     from image_sweeps.config.problems import near

@@ -1,4 +1,4 @@
-"""The answer in a sentence or two, as far as the numbers allow one: what is uncertain is said to be."""
+"""The answer of a report in a few sentences, which say how uncertain it is."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,15 +20,15 @@ def answer(
     best: Best | None,
     counts: Mapping[str, int],
 ) -> list[str]:
-    """What came out, in sentences.
+    """Return the answer to the question of the report, in sentences.
 
     Args:
-        question: what was asked.
-        configurations: those with a finished cell.
-        effects: of the factors.
-        interactions: of the factors.
-        best: the best cell; None where none has finished.
-        counts: cells by status.
+        question: the question of the report.
+        configurations: the configurations with a finished cell.
+        effects: the effects of the factors.
+        interactions: the interactions of the factors.
+        best: the best cell, or None if no cell has finished.
+        counts: the number of cells by status.
     """
     if best is None:
         return [f"There is no answer yet: no cell has finished ({standing(counts)})."]
@@ -41,14 +41,14 @@ def answer(
 
 
 def noun(question: Question) -> str:
-    """What one replicate is: a fold, another split, or a seed."""
+    """Return the word for one replicate: `fold`, `split` or `seed`."""
     if "dataset.fold" in question.replicates:
         return "fold"
     return "split" if "dataset.split_seed" in question.replicates else "seed"
 
 
 def standing(counts: Mapping[str, int]) -> str:
-    """`17 finished, 1 failed`."""
+    """Return the counts in words, as in `17 finished, 1 failed`."""
     return ", ".join(f"{number} {status}" for status, number in counts.items())
 
 
@@ -59,7 +59,7 @@ def _incomplete(counts: Mapping[str, int]) -> str | None:
 
 
 def _differences(question: Question, effects: Sequence[Effect], interactions: Sequence[Interaction]) -> list[str]:
-    """What the settings do."""
+    """Return a sentence about the effects of the settings, if there are any settings."""
     if not question.factors:
         return []
     if not effects:
@@ -92,7 +92,7 @@ def _differences(question: Question, effects: Sequence[Effect], interactions: Se
 
 
 def _scored(difference: Estimate, effect: Effect) -> str:
-    """Which value is how far above which."""
+    """Return a phrase that says how far the better value is above the other one."""
     value, against = effect.value, effect.against
     if difference.mean < 0:
         value, against = against, value
@@ -101,7 +101,7 @@ def _scored(difference: Estimate, effect: Effect) -> str:
 
 
 def _size(difference: Estimate) -> str:
-    """The interval of a difference whose sign is said in words."""
+    """Return the interval of the absolute difference; the sentence says in words which value is higher."""
     assert difference.low is not None
     assert difference.high is not None
     low, high = (difference.low, difference.high) if difference.mean > 0 else (-difference.high, -difference.low)
@@ -109,14 +109,14 @@ def _size(difference: Estimate) -> str:
 
 
 def _averaged(question: Question, effects: Sequence[Effect]) -> str:
-    """What the differences are averaged over, besides."""
+    """Return a phrase that says what the differences are averaged over."""
     number = max(effect.difference.num_replicates for effect in effects)
     over = ["the other settings"] * (len(question.factors) > 1) + [count(number, noun(question))] * (number > 1)
     return f", averaged over {listed(over)}" if over else ""
 
 
 def _largest(effects: Sequence[Effect]) -> list[Effect]:
-    """One effect of each factor, the largest certain one where there is any; the largest of them first."""
+    """Return one effect per factor, its largest certain one if there is any; the largest effect comes first."""
     found: dict[str, Effect] = {}
     for effect in sorted(effects, key=lambda e: (not e.certain, -abs(e.difference.mean))):
         found.setdefault(effect.factor, effect)
@@ -124,7 +124,7 @@ def _largest(effects: Sequence[Effect]) -> list[Effect]:
 
 
 def _dependence(interactions: Sequence[Interaction]) -> str:
-    """The largest interaction that is certain."""
+    """Return a phrase about the largest certain interaction, or an empty string if there is none."""
     certain = [interaction for interaction in interactions if interaction.certain]
     if not certain:
         return ""
@@ -136,7 +136,7 @@ def _dependence(interactions: Sequence[Interaction]) -> str:
 
 
 def _chosen(question: Question, configurations: Sequence[Configuration], best: Best) -> str:
-    """The configuration that validation chose, what the test split says of it, and what it cannot be told from."""
+    """Return a sentence about the configuration that validation chose, its test accuracy, and its ties."""
     chosen = next(configuration for configuration in configurations if configuration.chosen)
     test = chosen.test_accuracy
     if chosen.num_finished == 1:

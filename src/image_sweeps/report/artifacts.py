@@ -1,4 +1,4 @@
-"""The files of runs, read from the disk where they lie there, else fetched from the server that keeps them."""
+"""The files of runs, read from this disk if they are on it, else fetched from the server that keeps them."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ NUM_CONNECTIONS = 8
 
 
 class RunFiles:
-    """The artifacts of some runs, as `image_sweeps.report.record.Artifacts` wants them.
+    """The artifacts of some runs, an implementation of `image_sweeps.report.record.Artifacts`.
 
     Args:
-        store: where the runs are; None where it cannot be asked.
-        journals: of the runs that were recorded on this disk, by their ids.
-        folder: where files are fetched to.
+        store: the store of the runs, or None if it is not available.
+        journals: the journals of the runs that were recorded on this disk, by run id.
+        folder: the folder that files are fetched to.
     """
 
     def __init__(self, store: Store | None, journals: Mapping[str, Journal], folder: Path) -> None:
@@ -31,7 +31,7 @@ class RunFiles:
         self.folder = folder
 
     def histories(self, run_ids: Sequence[str]) -> dict[str, History]:
-        """From the journals where there are any: a file from a server takes a hundred times as long."""
+        """Return the histories, from journals if there are any: a file from a server takes a hundred times as long."""
         found = {run_id: _recorded(self.journals[run_id]) for run_id in run_ids if run_id in self.journals}
         others = [run_id for run_id in run_ids if run_id not in found]
         with ThreadPoolExecutor(NUM_CONNECTIONS) as pool:
@@ -45,7 +45,7 @@ class RunFiles:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
             names = next(rows)[1:]
-            # a row at a time: the text of thousands of classes takes twenty times as much as its numbers
+            # row by row: with thousands of classes, the text takes twenty times the memory of its numbers
             return Confusion(names, np.array([np.array(row[1:], dtype=np.int64) for row in rows]))
 
     def predictions(self, run_id: str) -> Predictions | None:
@@ -56,9 +56,9 @@ class RunFiles:
         return Predictions(*(table[name].to_numpy() for name in ("index", "label", "prediction")))
 
     def _file(self, run_id: str, name: str) -> Path | None:
-        """The file, or None where the run has none."""
+        """Return the path of the file, or None if the run has no such file."""
         if run_id in self.journals and (path := self.journals[run_id].file(name)):
-            return path  # it has not left yet
+            return path  # not delivered yet
         if self.store is None:
             return None
         return stored_file(self.store, run_id, name, self.folder)
@@ -70,7 +70,7 @@ def _rows(path: Path) -> list[list[str]]:
 
 
 def _recorded(journal: Journal) -> History:
-    """What the journal of a run says of its epochs."""
+    """Return the history of a run from its journal."""
     measured: dict[str, dict[int, float]] = {"train/loss": {}, "val/accuracy": {}, "time/epoch_s": {}}
     for entry in journal.entries():
         for key, value, _, step in entry.get("metrics", ()):

@@ -1,4 +1,4 @@
-"""What a report says, as plain data; `report.json` is this, key by key. Accuracies and differences are fractions."""
+"""The content of a report as plain data, as in `report.json` key by key. Accuracies and differences are fractions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from image_sweeps.report.statistics import Estimate
 FORMAT = 1
 
 MAX_COUNTED = 200
-"""Of more classes, report.json leaves out the counts of the confusion matrix, which would be most of it."""
+"""The number of classes above which report.json omits the counts of the confusion matrix: they would dominate it."""
 
 MAX_CLASSES = 25
-"""Of more, the confusion matrix is drawn instead of written."""
+"""The number of classes above which the confusion matrix is a chart instead of a table."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked.
+    """The question of a report.
 
     Attributes:
-        factors: the settings that are compared, with their values; the first is what others are compared with.
-        follows: what else differs, by the factor that it follows from, so that nothing can tell the two apart.
-        replicates: what cells of one configuration differ in (`seed`, `dataset.fold`, ...), with its values.
-        shared: settings that all cells have.
-        num_images: of the splits.
+        factors: the settings that are compared, with their values; other values are compared with the first one.
+        follows: the other settings that differ, each with the factor that it follows from and cannot be separated from.
+        replicates: the keys in which cells of a configuration differ (`seed`, `dataset.fold`, ...), with their values.
+        shared: settings that are the same in all cells.
+        num_images: the number of images in each split.
     """
 
     factors: Mapping[str, Sequence[str]]
@@ -40,19 +40,20 @@ class Question:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Cells that differ in their replicate only, summed up. Means are over those that have finished.
+    """The summary of cells that differ only in their replicate. Means are over the finished cells.
 
     Attributes:
-        name: as one would type it.
-        levels: its values of the factors, and of what follows from them.
-        num_cells, num_finished: how many there are.
+        name: the configuration as one would type it.
+        levels: its values of the factors, and of the settings that follow from them.
+        num_cells, num_finished: the number of its cells, and of the finished ones.
         test_accuracy, val_accuracy: means over replicates.
-        seconds: of training and validation, the mean of its cells.
-        num_parameters: of the network; None where its cells differ.
+        seconds: the mean time of training and validation per cell, or None if it is not known.
+        num_parameters: the number of parameters of the network, or None if its cells differ.
         chosen: whether it has the highest validation accuracy.
-        difference: of its test accuracy from the chosen one's, by replicate; None where no replicate has both.
-        p_holm: of that difference, corrected for all configurations.
-        tied: whether it cannot be told apart from the chosen one; None where that was not tested.
+        difference: its test accuracy minus the accuracy of the chosen configuration, paired by replicate; None for the
+            chosen configuration, and if no replicate has both.
+        p_holm: the p-value of that difference, corrected for all configurations.
+        tied: whether it cannot be told apart from the chosen configuration; None if that was not tested.
     """
 
     name: str
@@ -71,15 +72,15 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Best:
-    """The cell with the highest validation accuracy, of the configuration chosen.
+    """The cell with the highest validation accuracy in the chosen configuration.
 
     Attributes:
-        cell, name, run_id: which one.
-        val_accuracy, test_accuracy: its own.
-        test_accuracy_low, test_accuracy_high: the 95% Wilson interval, of other test images.
-        confusion: counts of test images, row: label, column: prediction; None where the file is not there. In
-            report.json, the counts are null where there are more than MAX_COUNTED classes; confusion.csv has them.
-        worst_classes, mixups: where it errs.
+        cell, name, run_id: the id and the name of the cell, and the id of its run.
+        val_accuracy, test_accuracy: its accuracies.
+        test_accuracy_low, test_accuracy_high: the 95% Wilson interval, for other test images.
+        confusion: counts of test images, row: label, column: prediction; None if the file is missing. In report.json,
+            the counts are null if there are more than MAX_COUNTED classes; confusion.csv has them.
+        worst_classes, mixups: the classes and the pairs of classes with the most errors.
     """
 
     cell: str
@@ -99,9 +100,9 @@ class CellRow:
     """One cell, as in `cells.csv`.
 
     Attributes:
-        status: what has become of it.
-        reason: why it did not finish.
-        command: what runs it again by itself.
+        status: the status of the cell.
+        reason: why the cell did not finish.
+        command: the command that runs the cell again by itself.
     """
 
     id: str
@@ -126,27 +127,27 @@ class Summary:
     """The whole report.
 
     Attributes:
-        format: of this data; it changes where a key changes its meaning.
-        title: in words.
-        written: when, in ISO 8601.
-        sweep, created, command: the sweep's id, when it was planned, and what ran it; None for other runs.
-        experiment, filter: where the runs are in MLflow, and which of them.
-        measure: what is compared.
-        chosen_by: what the best configuration and its best cell are chosen by.
-        confidence: of all intervals.
-        certain: corrected p-values below this are called certain.
-        overlap: test images per training image where replicates are splits, else 0.
-        counts: cells by status.
-        question: what was asked.
-        answer: in sentences.
-        configurations: sorted by test accuracy, the highest first; those without a finished cell are left out.
-        effects, interactions: of the factors.
-        best: None where no cell has finished.
-        comparisons: of the best networks on the same test images.
-        cells: all of them.
-        more_seeds: the command that adds seeds, where there are few; else None.
-        to_finish: the command that goes on with what is missing; None where nothing is.
-        search: that the cells are of; None where they are of a grid.
+        format: the version of this data format; it changes if a key changes its meaning.
+        title: the settings that are compared, in words.
+        written: the time of writing, in ISO 8601.
+        sweep, created, command: the id of the sweep, the time of its plan, and its command line; None for other runs.
+        experiment, filter: the name of the experiment in MLflow, and MLflow's filter of its runs or None.
+        measure: the metric that is compared.
+        chosen_by: the metric by which the best configuration and its best cell are chosen.
+        confidence: the confidence level of all intervals.
+        certain: the level below which a corrected p-value is called certain.
+        overlap: test images per training image if replicates are splits, else 0.
+        counts: the number of cells by status.
+        question: the question of the report.
+        answer: the answer in sentences.
+        configurations: the configurations with a finished cell, the highest test accuracy first.
+        effects, interactions: the effects and interactions of the factors.
+        best: the best cell, or None if no cell has finished.
+        comparisons: comparisons of the best networks on the same test images.
+        cells: all cells.
+        more_seeds: the command that adds seeds if there are few, else None.
+        to_finish: the command that resumes the sweep if cells are missing, else None.
+        search: the summary of the search; None for a grid.
     """
 
     format: int

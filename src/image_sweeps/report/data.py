@@ -15,12 +15,12 @@ from image_sweeps.report.record import Confusion
 
 
 def as_json(summary: Summary) -> str:
-    """Every attribute of the summary under its own name, as strict JSON."""
+    """Return every attribute of the summary under its own name, as strict JSON."""
     return json.dumps(_plain(summary), indent=1, allow_nan=False) + "\n"
 
 
 def as_csv(cells: Sequence[CellRow]) -> str:
-    """One row a cell, one column for everything that varies."""
+    """Return CSV with one row per cell; each key that varies has a column of its own."""
     levels = list(cells[0].levels) if cells else []
     facts = [field.name for field in fields(cells[0]) if field.name != "levels"] if cells else []
     text = io.StringIO()
@@ -33,7 +33,7 @@ def as_csv(cells: Sequence[CellRow]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses and arrays as what JSON knows; what is not a number is null."""
+    """Return dataclasses and arrays as JSON types; numbers that are not finite become None."""
     if isinstance(value, Confusion) and len(value.class_names) > MAX_COUNTED:
         return {"class_names": _plain(value.class_names), "counts": None}
     if is_dataclass(value):

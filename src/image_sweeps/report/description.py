@@ -4,11 +4,11 @@ from image_sweeps.report.content import Configuration, Summary
 from image_sweeps.report.words import count, interval, percent
 
 MAX_LENGTH = 8000
-"""What MLflow keeps of a description."""
+"""The number of characters that MLflow keeps of a description."""
 
 
 def description(summary: Summary) -> str:
-    """The answer, and a table of as many configurations as there is room for."""
+    """Return the answer, and a table of as many configurations as fit."""
     head = ["\n\n".join(map(_plain, summary.answer)), ""]
     table = ["| configuration | cells | test accuracy | 95% interval | validation |", "|---|---|---|---|---|"]
     rows = [_row(configuration) for configuration in summary.configurations]
@@ -29,6 +29,6 @@ def _row(c: Configuration) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown and HTML leave as it is."""
+    """Return the text in one line, escaped so that Markdown and HTML show it unchanged."""
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{letter}" if letter in "\\`*_|[]" else letter for letter in line)

@@ -1,7 +1,7 @@
-"""What a set of cells compares: which settings, in which configurations, over which replicates.
+"""The design of a comparison of cells: its settings, its configurations, and its replicates.
 
-A configuration is what cells share that differ in their replicate only. A setting that follows from another one (a
-network that brings its own norm) is no factor of its own: nothing could tell the two apart.
+A configuration consists of everything that cells share if they differ only in their replicate. A setting that follows
+from another one (a network that brings its own norm) is not a factor: the two effects could not be separated.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,26 +15,26 @@ from image_sweeps.config.schema import GROUPS, SEED, Config, is_scientific
 from image_sweeps.report.record import MEASURE, Record, Subject
 
 SPLITS = ("dataset.fold", "dataset.split_seed")
-"""Replicates that train and test on other images."""
+"""The keys of replicates that are trained and tested on other images."""
 
 CHOICES = (*GROUPS, "experiment", CONFIGURATION)
-"""Keys whose values bring others along."""
+"""The keys whose values determine other settings as well."""
 
 Levels = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Design:
-    """The comparison that cells make.
+    """The design of a comparison of cells.
 
     Attributes:
-        factors: what is compared, with its values in order.
-        follows: what else varies, and the factor that it follows from.
-        replicates: what makes replicates, with its values; empty where nothing does.
-        configurations: C of them, their values in the order of `factors`.
-        members: the cells of each configuration, C.
-        columns: what counts as a replicate, R: the splits where those differ, else the seeds.
-        overlap: test images per training image where replicates are splits, else 0; see `statistics.estimate`.
+        factors: the settings that are compared, with their values in order.
+        follows: the other settings that vary, each with the factor that it follows from.
+        replicates: the keys in which replicates differ, with their values; empty if there are no replicates.
+        configurations: C tuples of values, in the order of `factors`.
+        members: the cells of each configuration, C tuples.
+        columns: the values that identify a replicate, R tuples: the splits if those differ, else the seeds.
+        overlap: test images per training image if replicates are splits, else 0; see `statistics.estimate`.
     """
 
     factors: dict[str, Levels]
@@ -47,7 +47,7 @@ class Design:
 
     @classmethod
     def of(cls, subject: Subject) -> "Design":
-        """The design of all cells, whether they have finished or not."""
+        """Return the design of all cells of `subject`, finished or not."""
         cells = subject.cells
         replicates = {key: tuple(subject.factors[key]) for key in (SEED, *SPLITS) if key in subject.factors}
         settings = {key: tuple(values) for key, values in subject.factors.items() if key not in replicates}
@@ -71,11 +71,11 @@ class Design:
 
     @property
     def splits(self) -> list[str]:
-        """The keys of the splits that make replicates."""
+        """The keys of the splits in which replicates differ."""
         return [key for key in SPLITS if key in self.replicates]
 
     def values(self, metric: str = MEASURE) -> NDArray[np.float64]:
-        """A metric, C x R, NaN where no cell has finished; where replicates are splits, means over their seeds."""
+        """Return a metric, C x R, NaN if no cell has finished; if replicates are splits, the means over their seeds."""
         place = {column: r for r, column in enumerate(self.columns)}
         total = np.zeros((len(self.configurations), len(self.columns)))
         count = np.zeros_like(total)
@@ -88,17 +88,17 @@ class Design:
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
     def finished(self, configuration: int) -> list[Record]:
-        """The finished cells of a configuration."""
+        """Return the finished cells of the configuration with this index."""
         return [cell for cell in self.members[configuration] if cell.finished]
 
     def name(self, configuration: int) -> str:
-        """A configuration as one would type it."""
+        """Return the configuration with this index as one would type it."""
         pairs = zip(self.factors, self.configurations[configuration], strict=True)
         return " ".join(level(key, value) for key, value in pairs)
 
 
 def level(key: str, value: str) -> str:
-    """A value as one would type it; a configuration of a search has a name instead."""
+    """Return a value as one would type it, or the name of a configuration of a search."""
     return value if key == CONFIGURATION else f"{key}={value}"
 
 
@@ -107,12 +107,12 @@ def _column(cell: Record, splits: Sequence[str]) -> Levels:
 
 
 def _overlap(cells: Iterable[Record]) -> float:
-    """Test images per training image, the mean over the cells that know."""
+    """Return the number of test images per training image, the mean over the cells with known numbers."""
     shares = [cell.num_images["test"] / cell.num_images["train"] for cell in cells if cell.num_images]
     return float(np.mean(shares)) if shares else 0.0
 
 
-# --- what follows from what -------------------------------------------------------------------------------------------
+# --- settings that follow from others ---------------------------------------------------------------------------------
 
 
 def _varying(columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
@@ -120,9 +120,9 @@ def _varying(columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
 
 
 def _dependent(columns: Mapping[str, Sequence[str]], settings: Iterable[str]) -> dict[str, str]:
-    """The keys that another setting settles, and which.
+    """Return the keys that another setting determines, each with that setting.
 
-    A choice settles what it brings along. Of two keys that settle each other the first is kept, whatever they are.
+    A choice determines what it brings along. Of two keys that determine each other, the first is kept in any case.
     """
     order = {key: place for place, key in enumerate(columns)}
     found: dict[str, str] = {}
@@ -138,24 +138,24 @@ def _dependent(columns: Mapping[str, Sequence[str]], settings: Iterable[str]) ->
 
 
 def _settles(values: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether equal `values` always go with equal `others`."""
+    """Return whether equal `values` always go with equal `others`."""
     return len(set(zip(values, others, strict=True))) == len(set(values))
 
 
-# --- what varies among runs that no plan is known of ------------------------------------------------------------------
+# --- settings that vary between runs without a plan -------------------------------------------------------------------
 
 IN_DOUBT = ("model", "dataset", "optimizer", "scheduler", "augmentation", "activation", "norm")
-"""Of groups that settle each other, the first is what was chosen: a network brings its norm, not a norm its network."""
+"""Groups by precedence: of two that determine each other, the first was chosen. A network brings its norm."""
 
 
 def varying(params: Sequence[Mapping[str, str]], fingerprints: Sequence[str]) -> dict[str, list[str]]:
-    """The values, run by run, of every scientific key that differs between runs, choices first.
+    """Return the values, run by run, of every scientific key that differs between runs, choices first.
 
     A key that follows from another one is left out.
 
     Args:
-        params: of each run; a key that a run lacks counts as empty.
-        fingerprints: of each run's data; where they differ, so that `dataset.path` matters, it is looked at too.
+        params: the parameters of each run; a missing key counts as empty.
+        fingerprints: the fingerprint of the data of each run; if these differ, `dataset.path` is considered too.
     """
     known = dict.fromkeys(key for run in params for key in run)
     keys = [key for key in known if key.split(".")[0] in Config.model_fields and is_scientific(key)]
@@ -169,7 +169,7 @@ def varying(params: Sequence[Mapping[str, str]], fingerprints: Sequence[str]) ->
 
 
 def in_order(values: Iterable[str]) -> list[str]:
-    """Each value once: numbers by size, anything else as it comes."""
+    """Return each value once: numbers in ascending order, other values in the given order."""
     once = list(dict.fromkeys(values))
     try:
         return sorted(once, key=float)

@@ -1,7 +1,7 @@
-"""What the settings do: differences between their values, with everything else held fixed.
+"""The effects of settings: differences between their values, with everything else held fixed.
 
 Every difference is taken within a combination of all other settings and within a replicate. Combinations are fixed, so
-that an interaction is no noise; replicates are drawn, so that only they are (`statistics.estimate`).
+an interaction is not noise; replicates are drawn, so only they are noise (`statistics.estimate`).
 """
 
 import itertools
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from image_sweeps.report.statistics import Estimate, estimate, holm
 
 CERTAIN = 0.05
-"""A corrected p-value below this is called certain, or a difference that can be told apart."""
+"""The level below which a corrected p-value makes an effect certain, and a difference distinguishable."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """How far one value of a setting is from another.
+    """The difference that a setting makes between two of its values.
 
     Attributes:
         factor: the setting.
-        value, against: two of its values; the difference is that of the first from the second.
-        difference: over all combinations of the other settings that have both.
-        p_holm: corrected for all effects of the report.
+        value, against: two of its values; the difference is the measure at `value` minus the measure at `against`.
+        difference: the difference, over all combinations of the other settings that have both values.
+        p_holm: its p-value, corrected for all effects of the report.
     """
 
     factor: str
@@ -37,20 +37,21 @@ class Effect:
 
     @property
     def certain(self) -> bool:
-        """Whether it can be told from chance."""
+        """Whether the corrected p-value is below `CERTAIN`."""
         return self.p_holm is not None and self.p_holm < CERTAIN
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """How much the effect of one setting depends on another.
+    """The dependence of the effect of one setting on another setting.
 
     Attributes:
         factor, value, against: the effect, as in `Effect`.
         by, at, at_first: the other setting, and the two values of it that are compared.
-        effect, effect_at_first: the effect at each of them.
-        difference: between the two effects, over all combinations of the remaining settings that have all four.
-        p_holm: corrected for all interactions of the report.
+        effect, effect_at_first: the effect at each of these two values.
+        difference: the first effect minus the second, over all combinations of the remaining settings that have all
+            four pairs of values.
+        p_holm: its p-value, corrected for all interactions of the report.
     """
 
     factor: str
@@ -66,18 +67,18 @@ class Interaction:
 
     @property
     def certain(self) -> bool:
-        """Whether it can be told from chance."""
+        """Whether the corrected p-value is below `CERTAIN`."""
         return self.p_holm is not None and self.p_holm < CERTAIN
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A measure in every configuration and replicate.
+    """The values of a measure in every configuration and replicate.
 
     Attributes:
         factors: the settings, with their values in order.
-        configurations: C of them, their values in the order of `factors`.
-        values: of the measure, float64, C x R; NaN where a cell is missing.
+        configurations: C tuples of values, in the order of `factors`.
+        values: the values of the measure, float64, C x R; NaN if a cell is missing.
         overlap: see `statistics.estimate`.
     """
 
@@ -87,9 +88,9 @@ class Grid:
     overlap: float = 0.0
 
     def rows(self, places: Sequence[int], wanted: Sequence[Sequence[str]]) -> list[list[int]]:
-        """The configurations that differ in the factors at `places` only and have the `wanted` values there.
+        """Return the configurations that differ only in the factors at `places` and have the `wanted` values there.
 
-        Returns: one list for each of `wanted`, which correspond to one another, combination by combination.
+        Returns: one list of rows of `values` for each of `wanted`, all in the same order of the other settings.
         """
         by_rest: dict[tuple[str, ...], dict[tuple[str, ...], int]] = {}
         for c, levels in enumerate(self.configurations):
@@ -101,7 +102,7 @@ class Grid:
 
 
 def effects(grid: Grid) -> list[Effect]:
-    """The difference between every two values of every setting; the later value's from the earlier one's."""
+    """Return the difference between every two values of every setting: the later value minus the earlier one."""
     found = []
     for place, (factor, values) in enumerate(grid.factors.items()):
         for against, value in itertools.combinations(values, 2):
@@ -114,7 +115,7 @@ def effects(grid: Grid) -> list[Effect]:
 
 
 def shown_effects(effects: Sequence[Effect]) -> list[Effect]:
-    """Each value against the first, and the best value against each of the others; two values are one comparison."""
+    """Return the effects of each value against the first, and of the best against each other value, each pair once."""
     shown = []
     for _, found in groupby(effects, key=lambda effect: effect.factor):
         of_factor = list(found)
@@ -126,7 +127,7 @@ def shown_effects(effects: Sequence[Effect]) -> list[Effect]:
 
 
 def interactions(grid: Grid) -> list[Interaction]:
-    """How the effects of two settings depend on each other, all against both settings' first values."""
+    """Return the interactions of every two settings, all of them relative to the first values of both settings."""
     found = list(_contrasts(grid))
     corrected = holm([contrast[-1].p for contrast in found])
     return [Interaction(*contrast, p_holm) for contrast, p_holm in zip(found, corrected, strict=True)]
@@ -147,7 +148,7 @@ def _contrasts(grid: Grid) -> Iterator[tuple[str, str, str, str, str, str, float
 
 
 def from_best(grid: Grid, best: int) -> list[tuple[Estimate | None, float | None]]:
-    """How far each configuration is from the one chosen, with the corrected p-value; replicate by replicate."""
+    """Return the difference of each configuration from `best`, paired by replicate, and the corrected p-value."""
     reference = grid.values[best]
     differences = [
         None if c == best else estimate((row - reference)[None], grid.overlap) for c, row in enumerate(grid.values)

@@ -1,4 +1,4 @@
-"""What single test images say: where the best network errs, and whether networks differ on the same images."""
+"""Results on single test images: the errors of the best network, and comparisons of networks on the same images."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,24 +12,24 @@ from image_sweeps.report.record import CHOSEN_BY, Artifacts, Confusion, Predicti
 from image_sweeps.report.statistics import holm, mcnemar
 
 MAX_COMPARED = 5
-"""Configurations that are compared pairwise: ten pairs."""
+"""The largest number of configurations that are compared pairwise: ten pairs."""
 
 MAX_CLASSES = 5
 MAX_CONFUSIONS = 5
 
 SPLIT_KEYS = ("dataset.folds", "dataset.fold", "dataset.split_seed", "dataset.test_fraction")
-"""What decides, with the data set's content, which images are the test split."""
+"""The keys that decide, together with the content of the data set, which images are the test split."""
 
 
 @dataclass(frozen=True)
 class ClassResult:
-    """How a class fared.
+    """The test results of one class.
 
     Attributes:
-        name: the class.
-        num_images: of it in the test split.
-        recall, low, high: the share of them that was recognised, and its 95% Wilson interval.
-        precision: the share of what was taken for the class that was of it; None where nothing was.
+        name: the name of the class.
+        num_images: the number of its images in the test split.
+        recall, low, high: the share of these images that was recognised, and its 95% Wilson interval.
+        precision: the share of the images predicted as this class that are of it; None if there are none.
     """
 
     name: str
@@ -42,7 +42,7 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Mixup:
-    """Images of one class that were taken for another: how many, and what share of the class."""
+    """The images of one class that were taken for another: their number, and their share of the class."""
 
     label: str
     prediction: str
@@ -52,13 +52,13 @@ class Mixup:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two networks on the same test images, by the exact McNemar test.
+    """The comparison of two networks on the same test images, by the exact McNemar test.
 
     Attributes:
         a, b: the names of their cells.
-        only_a, only_b: images that only one of them got right.
-        num_images: all test images.
-        p, p_holm: two-sided, and corrected for all comparisons of the report.
+        only_a, only_b: the numbers of images that only one of the two networks got right.
+        num_images: the number of test images.
+        p, p_holm: the two-sided p-value, also corrected for all comparisons of the report.
     """
 
     a: str
@@ -71,12 +71,12 @@ class Comparison:
 
     @property
     def certain(self) -> bool:
-        """Whether they can be told apart."""
+        """Whether the two networks can be told apart."""
         return self.p_holm < CERTAIN
 
 
 def worst_classes(confusion: Confusion) -> list[ClassResult]:
-    """The classes of which the smallest share was recognised, the worst first; none that was recognised whole."""
+    """Return the `MAX_CLASSES` classes with the lowest recall below 1, the worst first."""
     right, images, taken = confusion.counts.diagonal(), confusion.counts.sum(1), confusion.counts.sum(0)
     recall = right / np.maximum(images, 1)
     order = [int(k) for k in np.argsort(recall, kind="stable") if images[k] and right[k] < images[k]]
@@ -93,11 +93,11 @@ def worst_classes(confusion: Confusion) -> list[ClassResult]:
 
 
 def mixups(confusion: Confusion) -> list[Mixup]:
-    """What is most often taken for what."""
+    """Return the `MAX_CONFUSIONS` most frequent mistakes, the most frequent first."""
     wrong = confusion.counts.copy()
     np.fill_diagonal(wrong, 0)
     found = []
-    places = np.flatnonzero(wrong)  # few of the pairs of thousands of classes
+    places = np.flatnonzero(wrong)  # with thousands of classes, only few pairs occur
     for place in places[np.argsort(-wrong.ravel()[places], kind="stable")][:MAX_CONFUSIONS]:
         row, column = (int(i) for i in np.unravel_index(place, wrong.shape))
         count = int(wrong[row, column])
@@ -107,16 +107,16 @@ def mixups(confusion: Confusion) -> list[Mixup]:
 
 
 def best_of(cells: Sequence[Record]) -> Record:
-    """The cell with the highest validation accuracy; of several, the one with the lowest validation loss."""
+    """Return the cell with the highest validation accuracy; of several, the one with the lowest validation loss."""
     return max(cells, key=lambda cell: (cell.metrics[CHOSEN_BY], -cell.metrics["best/val_loss"]))
 
 
 def compared(configurations: Sequence[Sequence[Record]], artifacts: Artifacts) -> list[Comparison]:
-    """The best networks of the first configurations, pair by pair, where they were tested on the same images.
+    """Compare the best networks of the first configurations pairwise if they were tested on the same images.
 
     Args:
-        configurations: the finished cells of each, in the order of preference.
-        artifacts: where the predictions are.
+        configurations: the finished cells of each configuration, in the order of preference.
+        artifacts: the files of the runs, with the predictions.
     """
     if not configurations:
         return []
@@ -138,7 +138,7 @@ def compared(configurations: Sequence[Sequence[Record]], artifacts: Artifacts) -
 
 
 def _images(cell: Record) -> tuple[str, ...]:
-    """Equal for cells that were tested on the same images."""
+    """Return a key that is equal for cells that were tested on the same images."""
     return cell.fingerprint, *(cell.params.get(key, "") for key in SPLIT_KEYS)
 
 

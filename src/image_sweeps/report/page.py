@@ -1,4 +1,4 @@
-"""The report as one HTML file, which needs nothing else: no network, no script, no font."""
+"""The report as one HTML file, which needs no network, no script and no font."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -18,20 +18,20 @@ from image_sweeps.report.statistics import Estimate, interval_factor
 HERE = Path(__file__).parent
 
 MAX_ROWS = 200
-"""Rows of a table; `report.json` and `cells.csv` have all."""
+"""The largest number of rows in a table; `report.json` and `cells.csv` have all rows."""
 
 MAX_INTERACTIONS = 5
 
 MAX_TRIALS = 15
-"""Of a search; `report.json` has all."""
+"""The largest number of trials that are shown of a search; `report.json` has all trials."""
 
 
 def page(summary: Summary, charts: Mapping[str, str]) -> str:
-    """The report as HTML.
+    """Return the report as HTML.
 
     Args:
-        summary: what it says.
-        charts: SVG by name: `learning_...`, `cost_...`, `effects`, `confusion`; some may be missing.
+        summary: the content of the report.
+        charts: SVG by name: `learning_...`, `search_...`, `cost_...`, `effects`, `confusion`; some may be missing.
     """
     num_replicates = max((c.test_accuracy.num_replicates for c in summary.configurations), default=0)
     return (
@@ -68,13 +68,13 @@ def page(summary: Summary, charts: Mapping[str, str]) -> str:
 
 
 def shown_interactions(interactions: Sequence[Interaction]) -> list[Interaction]:
-    """The strongest, those that are certain first."""
+    """Return the `MAX_INTERACTIONS` strongest interactions, the certain ones first."""
     ordered = sorted(interactions, key=lambda i: (not i.certain, -abs(i.difference.mean)))
     return ordered[:MAX_INTERACTIONS]
 
 
 class Scale:
-    """Where accuracies stand on the strips of the table of configurations, in percent of their width."""
+    """The scale of the strips in the table of configurations: from accuracies to percent of the width of a strip."""
 
     def __init__(self, configurations: Sequence[Configuration]) -> None:
         ends = [
@@ -89,18 +89,18 @@ class Scale:
             self.low, self.high = 0.0, 1.0
 
     def __call__(self, accuracy: float) -> float:
-        """0 to 100."""
+        """Return the position of an accuracy, 0 to 100."""
         share = (accuracy - self.low) / (self.high - self.low)
         return round(100 * min(1.0, max(0.0, share)), 2)
 
 
 def _beyond(estimate: Estimate, low: float, high: float) -> bool:
-    """Whether its interval reaches to where no value can be."""
+    """Return whether the interval of the estimate extends beyond `low` or `high`, the limits of its values."""
     return (estimate.low is not None and estimate.low < low) or (estimate.high is not None and estimate.high > high)
 
 
 def _by_reason(cells: Sequence[CellRow]) -> list[tuple[CellStatus, str | None, list[CellRow]]]:
-    """The cells that did not finish: status, reason, and whom it befell."""
+    """Return the cells that did not finish, grouped by status and reason."""
     found: dict[tuple[CellStatus, str | None], list[CellRow]] = {}
     for cell in cells:
         if not cell.status.over:

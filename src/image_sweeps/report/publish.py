@@ -1,4 +1,4 @@
-"""The report, kept with the sweep's own run."""
+"""The publication of a report with the sweep's own run."""
 
 import shutil
 import time
@@ -13,8 +13,8 @@ from image_sweeps.tracking.journal import NOTE, Journal
 def publish(journal: Journal, report: Report) -> None:
     """Keep the report with the sweep's own run: its files, its charts, the best values as metrics, the description.
 
-    Doing it again replaces files and description. A metric is recorded again only where its value has changed: then the
-    step is the same, 0, and the later time makes it the one that counts.
+    Publishing again replaces files and description. A metric is recorded again only if its value has changed: its step
+    is 0 as before, and its later time makes it the value that counts.
     """
     with journal.files() as folder:
         for path in report.files:

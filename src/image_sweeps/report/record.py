@@ -1,4 +1,4 @@
-"""What is known of the cells that a report is about."""
+"""The data about cells that a report is made from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,25 +15,25 @@ CHOSEN_BY = "best/val_accuracy"
 
 
 class ReportError(ValueError):
-    """There is nothing to write a report about; the message says what was looked for, and where."""
+    """The error that there is nothing to report on; the message says what was looked for, and where."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A cell, and what its run holds.
+    """A cell, with the content of its run.
 
     Attributes:
-        id: the cell's.
-        name: what varies in it, as in `model=cnn_batch seed=1`.
-        levels: its value of everything that varies, replicates included: `{"model": "cnn_batch", "seed": "1"}`.
-        status: how far it came.
-        reason: why it did not finish, where that is known.
-        run_id: MLflow's, where it has a run.
-        command: what runs it again.
-        choices: of the groups, as in `{"model": "cnn_batch"}`.
-        fingerprint: of the data set's content.
-        params, metrics: of its run; empty where it has none.
-        num_images: of the splits, by their names.
+        id: the id of the cell.
+        name: the settings that vary, as in `model=cnn_batch seed=1`.
+        levels: its value for each key that varies, replicates included: `{"model": "cnn_batch", "seed": "1"}`.
+        status: the status of the cell.
+        reason: why the cell did not finish, if that is known.
+        run_id: the id of its run in MLflow, if it has one.
+        command: the command that runs the cell again.
+        choices: the choices of the groups, as in `{"model": "cnn_batch"}`.
+        fingerprint: the fingerprint of the content of the data set.
+        params, metrics: the parameters and metrics of its run; empty if it has none.
+        num_images: the number of images in each split, by the name of the split.
     """
 
     id: str
@@ -51,25 +51,25 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        """Whether it has been tested."""
+        """Whether the cell has been trained and tested."""
         return self.status is CellStatus.FINISHED
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a report is about: a sweep, or the runs of an experiment that a filter lets through.
+    """The subject of a report: a sweep, or the runs of an experiment that match a filter.
 
     Attributes:
-        title: in words.
-        sweep: its id, or None.
+        title: the settings that are compared, in words.
+        sweep: the id of the sweep, or None.
         experiment: the name of the experiment in MLflow.
         filter: MLflow's filter, or None.
-        command: what ran the sweep, or None.
+        command: the command line of the sweep, or None.
         created: when the sweep was planned first, in ISO 8601, or None.
-        factors: the values of everything that varies, in the order in which they are to be shown.
-        cells: all that are compared, whatever became of them.
-        search: of which they are, if any.
-        trials: the other cells of that search.
+        factors: the values of each key that varies, in the order in which they are shown.
+        cells: all cells that are compared, whatever their status.
+        search: the search that the cells belong to, or None.
+        trials: the cells of the trials of that search, which may be among `cells`.
     """
 
     title: str
@@ -86,7 +86,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class History:
-    """A run's epochs, E of them: their numbers, and what was measured in each."""
+    """The E epochs of a run: number, training loss, validation accuracy as a fraction, and duration in seconds."""
 
     epoch: NDArray[np.int64]
     train_loss: NDArray[np.float64]
@@ -96,7 +96,7 @@ class History:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of test images, K x K, row: label, column: prediction."""
+    """The names of K classes, and counts of test images, K x K, row: label, column: prediction."""
 
     class_names: Sequence[str]
     counts: NDArray[np.int64]
@@ -104,7 +104,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of the test images, N: which image it is, its class, and what it was taken for."""
+    """The predictions for N test images: index of the image, class, and predicted class."""
 
     index: NDArray[np.int32]
     label: NDArray[np.int32]
@@ -112,13 +112,13 @@ class Predictions:
 
 
 class Artifacts(Protocol):
-    """The files of runs. None stands for a file that is not there."""
+    """The files of runs; None stands for a missing file."""
 
     def histories(self, run_ids: Sequence[str]) -> Mapping[str, History]:
-        """Those that are there."""
+        """Return the histories that exist, by run id."""
 
     def confusion(self, run_id: str) -> Confusion | None:
-        """Of the test split."""
+        """Return the confusion matrix of the test split."""
 
     def predictions(self, run_id: str) -> Predictions | None:
-        """Of the test split."""
+        """Return the predictions for the test split."""

@@ -1,4 +1,4 @@
-"""What the store knows of cells, read for a report."""
+"""The records of cells for a report, read from the folder of a sweep and from the store."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,18 +16,18 @@ from image_sweeps.tracking.journal import Journal
 from image_sweeps.tracking.runs import FilterError, RecordedRun, find_runs
 from image_sweeps.tracking.store import Store, StoreError
 
-IDS = 200  # run ids a query
+IDS = 200  # run ids per query
 
 
 def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Journal]]:
-    """The cells of the sweep in `folder`, whatever has become of them, and the journals of their runs, by id.
+    """Return all cells of the sweep in `folder`, whatever their status, and the journals of their runs by run id.
 
-    What was run in this sweep is read from these: a store takes ten times as long to say the same, and may not have it
-    all yet. It is asked for what other sweeps have run.
+    Runs of this sweep are read from their journals: a store takes ten times as long, and may not have all records yet.
+    Only runs of other sweeps are read from the store.
 
     Args:
-        store: None where it cannot be asked.
-        folder: the sweep's.
+        store: the store, or None if it is not available.
+        folder: the folder of the sweep.
     """
     plan = SavedPlan.load(folder)
     results = {cell.id: Result.load(folder / cell.id) for cell in plan.cells}
@@ -63,12 +63,12 @@ def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Jour
 
 
 def of_experiment(store: Store, condition: str | None) -> Subject:
-    """The cells that MLflow's filter `condition` lets through.
+    """Return the cells whose runs match MLflow's filter `condition`.
 
-    Of a cell that was run more than once, the latest finished run counts.
+    If a cell was run more than once, its latest finished run counts, or its latest run if none has finished.
 
     Raises:
-        ReportError: where the filter is none, or lets nothing through.
+        ReportError: if the filter is invalid or matches no run, or if the store does not answer.
     """
     wanted = "tags.kind = 'cell'" + (f" and {condition}" if condition else "")
     try:
@@ -81,7 +81,7 @@ def of_experiment(store: Store, condition: str | None) -> Subject:
     if not found:
         raise ReportError(f"filter = {condition!r}: no cell of experiment {experiment} is let through by it")
     latest: dict[str, RecordedRun] = {}
-    for run in sorted(found, key=lambda run: run.status is not CellStatus.FINISHED):  # stable: the latest first
+    for run in sorted(found, key=lambda run: run.status is not CellStatus.FINISHED):  # stable: the latest stays first
         latest.setdefault(run.tags["cell"], run)
     runs = sorted(latest.values(), key=lambda run: run.start_ms)
     columns = varying([run.params for run in runs], [run.digest for run in runs])
@@ -91,14 +91,14 @@ def of_experiment(store: Store, condition: str | None) -> Subject:
 
 
 def _title(factors: Iterable[str]) -> str:
-    """What is compared, in words."""
+    """Return a title that names the settings that are compared."""
     varied = list(factors)
     settings = [key for key in varied if key not in (CONFIGURATION, SEED, *SPLITS)]
     return " \N{MULTIPLICATION SIGN} ".join(settings or varied) or "one cell"
 
 
 def _by_id(store: Store, run_ids: Sequence[str]) -> Iterator[RecordedRun]:
-    """Those of the runs that the store has, in whichever experiment."""
+    """Yield the runs with these ids that the store has, in any experiment."""
     if not run_ids:
         return
     experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]

@@ -1,4 +1,4 @@
-"""One cell of a report: from its run, and its folder where it is a planned one, to its record."""
+"""The record of one cell of a report, made from its run and, for a planned cell, from its result."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -17,7 +17,7 @@ from image_sweeps.tracking.runs import RecordedRun
 
 
 def planned(cell: SavedCell, factors: Iterable[str], result: Result | None, run: RecordedRun | None) -> Record:
-    """A cell of a plan, with what it left in its folder and in the store."""
+    """Return the record of a planned cell from its result and its run, if it has these."""
     status = CellStatus.NEW
     reason = None
     if result:
@@ -43,7 +43,7 @@ def planned(cell: SavedCell, factors: Iterable[str], result: Result | None, run:
 
 
 def found(run: RecordedRun, levels: Mapping[str, str]) -> Record:
-    """A cell that nothing but its run is known of."""
+    """Return the record of a cell that is known only by its run."""
     params = run.params
     choices = {group: params[group] for group in GROUPS if group in params}
     return Record(
@@ -63,7 +63,7 @@ def found(run: RecordedRun, levels: Mapping[str, str]) -> Record:
 
 
 def _at(raw: Mapping[str, Any], choices: Mapping[str, str], key: str) -> str:
-    """The value of a key that the cell's own arm does not mention, as another arm of the sweep does."""
+    """Return the value that the configuration of the cell has for a key that only other arms of the sweep mention."""
     value: Any = choices.get(key, raw)
     for step in () if key in choices else key.lstrip("+~").split("."):
         value = value.get(step, "") if isinstance(value, Mapping) else ""
@@ -72,7 +72,7 @@ def _at(raw: Mapping[str, Any], choices: Mapping[str, str], key: str) -> str:
 
 @lru_cache
 def _defaults(choices: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """The parameters of a cell with these choices and nothing else; none where `conf/` does not have them any more."""
+    """Return the parameters of a cell with only these choices, or nothing if `conf/` no longer has the choices."""
     try:
         with hydra_at():
             made = composed([f"{group}={choice}" for group, choice in choices])

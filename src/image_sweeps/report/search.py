@@ -1,7 +1,7 @@
-"""What a search came to: how far its trials got, what they cost and saved, and which of its cells are compared.
+"""The summary of a search: how far its trials came, what they cost and saved, and which of its cells are compared.
 
-A search does not compare its trials: each has one seed, and the best of many is the best by luck too. What is compared,
-as cells of any sweep are, is what was trained anew with seeds that the search has not seen.
+The trials are not compared: each has one seed, and the best of many is the best partly by luck. Instead, the
+configurations that were trained again with seeds unknown to the search are compared, as the cells of any sweep are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from image_sweeps.report.record import Record
 from image_sweeps.report.words import count, duration, listed, percent, short
 
 MAX_COMPARED = 10
-"""Trials that are compared where none was trained anew."""
+"""The number of best trials that are compared if none was trained again with fresh seeds."""
 
 SHOWN = {"parameters": "{:,.0f} parameters", "seconds": "{:.1f} s", "val/loss": "a validation loss of {:.4f}"}
 
@@ -23,23 +23,23 @@ VERBS = {
     CellStatus.FAILED: ("failed", "failed"),
     CellStatus.RUNNING: ("is not over", "are not over"),
 }
-"""What one trial did, and several."""
+"""The verb for one trial and for several trials, by status."""
 
 
 @dataclass(frozen=True)
 class SearchSummary:
-    """A search, summed up.
+    """The summary of a search.
 
     Attributes:
         objectives, directions, sampler, pruner, space, n_trials, complete, importances: as in `SearchRecord`.
-        counts: trials by what became of them.
-        num_same: trials whose cell an earlier one had.
-        num_epochs: that all of them trained.
-        num_epochs_saved: that pruned trials would have trained besides.
-        seconds_saved: that these would have taken, at the pace of each trial.
-        confirmed: whether its best was trained anew with fresh seeds.
-        best: the numbers of the best trials: one, or of several objectives those that no other beats in all.
-        trials: all of them.
+        counts: the number of trials by status.
+        num_same: the number of trials with the same cell as an earlier trial.
+        num_epochs: the number of epochs that all trials trained together.
+        num_epochs_saved: the number of epochs that pruned trials would have trained in addition.
+        seconds_saved: the time that these epochs would have taken, at the pace of each trial.
+        confirmed: whether the best trials were trained again with fresh seeds.
+        best: the numbers of the best trials: one trial, or for several objectives the Pareto front.
+        trials: all trials.
     """
 
     objectives: Sequence[str]
@@ -61,28 +61,28 @@ class SearchSummary:
 
     @property
     def best_first(self) -> list[Trial]:
-        """The trials, the best first; those without a value last."""
+        """The trials sorted from best to worst; trials without a value are last."""
         place = {number: rank for rank, number in enumerate(ranked(self.trials, self.directions))}
         return sorted(self.trials, key=lambda trial: (place.get(trial.number, len(place)), -trial.num_epochs))
 
     @property
     def keys(self) -> list[str]:
-        """What varies, as one would type it."""
+        """The keys that vary, as one would type them."""
         return list(dict.fromkeys(key for trial in self.trials for key in trial.point))
 
     @property
     def name(self) -> str:
-        """Its algorithms."""
+        """The names of the sampler and of the pruner."""
         pruner = "" if self.pruner["name"] == "none" else f", pruner {self.pruner['name']}"
         return f"sampler {self.sampler['name']}{pruner}"
 
 
 def summed_up(search: SearchRecord, confirmed: bool) -> SearchSummary:
-    """The search, with what its trials cost.
+    """Return the summary of a search.
 
     Args:
-        search: as far as it has come.
-        confirmed: whether its best was trained anew.
+        search: the record of the search in its present state.
+        confirmed: whether the best trials were trained again with fresh seeds.
     """
     counts: dict[str, int] = {}
     for trial in search.trials:
@@ -112,18 +112,18 @@ def summed_up(search: SearchRecord, confirmed: bool) -> SearchSummary:
 
 
 def ranked(trials: Sequence[Trial], directions: Sequence[str]) -> list[int]:
-    """The numbers of the trials that finished, each cell once, by their first objective, the best first."""
+    """Return the numbers of the finished trials, each cell once, sorted by the first objective, the best first."""
     return list(_costs(trials, directions))
 
 
 def _costs(trials: Sequence[Trial], directions: Sequence[str]) -> dict[int, Cost]:
-    """Of the same trials, in the same order."""
+    """Return the costs of the finished trials by number, in the order of `ranked`."""
     costs = {t.number: cost_of(t.values, directions) for t in trials if t.values is not None and t.same_as is None}
     return dict(sorted(costs.items(), key=lambda item: (item[1], item[0])))
 
 
 def compared(cells: Sequence[Record], search: SearchRecord) -> list[Record]:
-    """The cells to be compared: those with fresh seeds; where there are none yet, those of the best trials."""
+    """Return the cells to compare: those with fresh seeds if any has finished, else the best or else all trials."""
     by_id = {cell.id: cell for cell in cells}
     confirmed = [by_id[cell] for cell in search.confirmed if cell in by_id]
     if any(cell.finished for cell in confirmed):
@@ -134,14 +134,14 @@ def compared(cells: Sequence[Record], search: SearchRecord) -> list[Record]:
 
 
 def trials_of(cells: Sequence[Record], search: SearchRecord) -> list[Record]:
-    """The cells of the trials, in order."""
+    """Return the cells of the trials in order, each cell once."""
     by_id = {cell.id: cell for cell in cells}
     ids = dict.fromkeys(str(trial.cell) for trial in search.trials)
     return [by_id[cell] for cell in ids if cell in by_id]
 
 
 def sentences(search: SearchSummary) -> list[str]:
-    """How the search went, and what it found."""
+    """Return sentences about the course and the outcome of the search."""
     said = [_effort(search)]
     if not search.best:
         return [*said, "No trial has finished."]
@@ -165,7 +165,7 @@ def sentences(search: SearchSummary) -> list[str]:
 
 
 def _effort(search: SearchSummary) -> str:
-    """How many trials came how far, and what pruning saved."""
+    """Return a sentence about the number of trials by status, and about what pruning saved."""
     states = [
         f"{number} {verbs[number != 1]}" for state, verbs in VERBS.items() if (number := search.counts.get(state))
     ]
@@ -185,5 +185,5 @@ def _values(trial: Trial, search: SearchSummary) -> str:
 
 
 def shown(goal: str, value: float) -> str:
-    """The value of an objective in words."""
+    """Return the value of an objective in words."""
     return f"a validation accuracy of {percent(value)}" if goal == "val/accuracy" else SHOWN[goal].format(value)

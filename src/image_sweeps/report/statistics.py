@@ -1,11 +1,11 @@
-"""Means over few replicates, and how sure one can be of them.
+"""Means over few replicates, and their uncertainty.
 
 Settings are fixed, replicates (seeds, folds) are drawn: the question is always what other replicates would have given.
-So replicates are what is counted. Values that share a replicate are not independent, not even after their settings'
-effects are taken out: on 160 cells of digits (2 networks, 2 learning rates, 2 activations, 20 seeds) the differences
-that one seed made in different combinations correlated with 0.12 to 0.36 on average, and the mean of four such
-differences varied 1.2 to 2.0 times as much as independent ones would have. A test that counts every difference would
-find too much. Here they are averaged within each replicate first; the price is few degrees of freedom.
+So the sample size is the number of replicates. Values that share a replicate are not independent, even after the
+effects of their settings are removed: on 160 cells of digits (2 networks, 2 learning rates, 2 activations, 20 seeds),
+the differences that one seed made in different combinations correlated with 0.12 to 0.36 on average, and the mean of
+four such differences varied 1.2 to 2.0 times as much as with independence. A test that counts every difference would
+find too much. Here differences are averaged within each replicate first; the price is few degrees of freedom.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 CONFIDENCE = 0.95
 
 SAME = 1e-9
-"""A standard error below this is rounding: all replicates agree, and do not say how far others would be away."""
+"""The standard error below which all replicates agree up to rounding, and do not show how far others deviate."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Estimate:
     """A mean over replicates.
 
     Attributes:
-        mean: itself.
-        low, high: its 95% interval, as computed: of an accuracy it may reach beyond 0 and 1. None where the replicates
-            cannot say how far others would be away: there is one, or they all agree.
-        p: two-sided, for a true mean of 0; None as the interval.
-        df: degrees of freedom; None as the interval.
-        num_replicates: most replicates behind any combination.
-        num_combinations: combinations of other settings that it is a mean over.
+        mean: the mean.
+        low, high: its 95% interval as computed, which may extend beyond 0 and 1 for an accuracy. None if the replicates
+            do not show how far others would deviate: there is only one, or they all agree.
+        p: the two-sided p-value for a true mean of 0; None if there is no interval.
+        df: the degrees of freedom; None if there is no interval.
+        num_replicates: the largest number of replicates in any combination.
+        num_combinations: the number of combinations of other settings in the mean.
     """
 
     mean: float
@@ -46,23 +46,23 @@ class Estimate:
 
 
 def estimate(values_KR: NDArray[np.float64], overlap: float = 0.0) -> Estimate | None:
-    """The mean over K fixed combinations of the mean over R replicates, with its t interval.
+    """Return the mean over K fixed combinations of the mean over R replicates, with its t interval.
 
-    With all values there, this is the one-sample t test of the R means over combinations (Student, 1908). Where values
-    are missing, deviations from the means of combinations are added up replicate by replicate, then squared, as in a
-    variance that is robust to clusters (Liang and Zeger, 1986), those of a combination of n values scaled by
-    sqrt(n / (n - 1)); the degrees of freedom are the mean of n - 1. Combinations with one value are left out where
+    If no value is missing, this is the one-sample t test of the R means over combinations (Student, 1908). If values
+    are missing, deviations from the means of combinations are summed within each replicate and then squared, as in a
+    cluster-robust variance (Liang and Zeger, 1986). The deviations in a combination of n values are scaled by
+    sqrt(n / (n - 1)), and the degrees of freedom are the mean of n - 1. Combinations with one value are left out if
     others have more.
 
-    Assumes that replicates are independent, and their means over combinations about normal.
+    The test assumes that replicates are independent, and that their means over combinations are approximately normal.
 
     Args:
-        values_KR: float64, K x R; NaN where there is none. One column is one replicate in all combinations.
-        overlap: number of test images per training image, where each replicate is another split of the same images, so
+        values_KR: float64, K x R; NaN if a value is missing. One column is one replicate in all combinations.
+        overlap: the number of test images per training image if each replicate is another split of the same images, so
             that training sets overlap: the variance s^2 / R becomes s^2 (1 / R + overlap) (Nadeau and Bengio, 2003). 0
-            where all replicates share one split.
+            if all replicates share one split.
 
-    Returns: None where there is no value at all.
+    Returns: the estimate, or None if there is no value at all.
     """
     counts_K = np.isfinite(values_KR).sum(1)
     rows = counts_K >= min(2, counts_K.max(initial=0))
@@ -87,15 +87,15 @@ def estimate(values_KR: NDArray[np.float64], overlap: float = 0.0) -> Estimate |
 
 
 def interval_factor(num_replicates: int) -> float:
-    """Half the width of the interval of a mean of so many values, in their standard deviations."""
+    """Return half the width of the 95% interval of a mean of `num_replicates` values, in their standard deviations."""
     return float(stdtrit(num_replicates - 1, (1 + CONFIDENCE) / 2) / np.sqrt(num_replicates))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """The p-values, corrected for being several (Holm, 1979). What was not tested, None, does not count.
+    """Return the p-values corrected for multiple testing (Holm, 1979). None means not tested, and does not count.
 
-    Of all the hypotheses that are true, with a probability of 95% none has a corrected p-value below 0.05, however the
-    tests depend on one another.
+    With a probability of at least 95%, no true null hypothesis has a corrected p-value below 0.05, however the tests
+    depend on one another.
     """
     tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
@@ -107,15 +107,15 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def mcnemar(right_a_N: NDArray[np.bool_], right_b_N: NDArray[np.bool_]) -> tuple[int, int, float]:
-    """Whether two networks that saw the same images are equally often right (McNemar, 1947; the exact test).
+    """Test whether two networks are right equally often on the same images (McNemar, 1947; the exact test).
 
-    Assumes that the images are a random sample. The networks are taken as they are.
+    The test assumes that the images are a random sample, and takes the networks as fixed.
 
     Args:
-        right_a_N: whether the first was right, by image.
-        right_b_N: whether the second was.
+        right_a_N: bool, N; whether network a was right, by image.
+        right_b_N: bool, N; whether network b was right, by image.
 
-    Returns: how many images only a got right, how many only b, and the two-sided p-value.
+    Returns: the number of images that only a got right, the number that only b got right, and the two-sided p-value.
     """
     only_a, only_b = int((right_a_N & ~right_b_N).sum()), int((right_b_N & ~right_a_N).sum())
     if only_a + only_b == 0:

@@ -1,4 +1,4 @@
-"""From the records of cells to what their report says."""
+"""The summary of a report, made from the records of cells."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ from image_sweeps.report.search import SearchSummary, sentences, summed_up
 from image_sweeps.report.statistics import CONFIDENCE, estimate
 
 SHARED = (*GROUPS, "optimizer.lr", "epochs", "batch_size", "dataset.image_size", "precision")
-"""Settings that are told where all cells have the same."""
+"""The settings that a report mentions if all cells have the same value."""
 
 
 def summarise(subject: Subject, design: Design, histories: Mapping[str, History], artifacts: Artifacts) -> Summary:
-    """What the cells of `subject`, compared as `design` says, have to tell.
+    """Return the summary of the cells of `subject`, compared as `design` says.
 
     Args:
         subject: the cells.
-        design: of their comparison.
-        histories: by the ids of runs; the time that a cell took is known of those that are there.
-        artifacts: where the files of the best runs are.
+        design: the design of their comparison.
+        histories: the histories by run id; the time that a cell took is known only if its history is there.
+        artifacts: the files of the runs.
     """
     seconds = {run_id: float(history.epoch_s.sum()) for run_id, history in histories.items()}
     ranked = _ranked(design, seconds)
@@ -91,7 +91,7 @@ def _question(subject: Subject, design: Design) -> Question:
 
 
 def _ranked(design: Design, seconds: Mapping[str, float]) -> list[tuple[int, Configuration]]:
-    """The configurations with a finished cell, by test accuracy, each with its place in the design."""
+    """Return the index in the design and the summary of each configuration with a finished cell, by test accuracy."""
     test, val = design.values(), design.values(CHOSEN_BY)
     there = [c for c in range(len(design.configurations)) if design.finished(c)]
     if not there:

@@ -1,4 +1,4 @@
-"""A report, written: one page, one file for programs, one table."""
+"""The writing of a report: one page, one file for programs, one table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Report:
     """A written report.
 
     Attributes:
-        folder: where its files are: `report.html`, `report.json` and `cells.csv`.
-        summary: what it says.
-        charts: as SVG, by name.
+        folder: the folder of its files `report.html`, `report.json` and `cells.csv`.
+        summary: the content of the report.
+        charts: the charts as SVG, by name.
     """
 
     folder: Path
@@ -33,19 +33,19 @@ class Report:
 
     @property
     def page(self) -> Path:
-        """What a person reads."""
+        """The path of the page for people."""
         return self.folder / SweepFile.PAGE
 
     @property
     def files(self) -> list[Path]:
-        """What was written."""
+        """The paths of all files that were written."""
         return [self.folder / name for name in (SweepFile.PAGE, SweepFile.DATA, SweepFile.CELLS)]
 
 
 def write_report(folder: Path, store: "Store | None") -> Report:
-    """Sum up the sweep in `folder`, as far as it has come, and write the report there.
+    """Sum up the sweep in `folder` in its present state, and write the report there.
 
-    Without a store to ask, what the folder has of the records has to do.
+    Without a store, the report is made from the records in the folder alone.
     """
     from image_sweeps.report.records import of_sweep
 
@@ -53,16 +53,16 @@ def write_report(folder: Path, store: "Store | None") -> Report:
 
 
 def write_report_of_runs(folder: Path, store: "Store", condition: str | None, sweeps: Path) -> Report:
-    """Sum up the cells of the store's experiment that MLflow's filter lets through, and write the report to `folder`.
+    """Sum up the cells of the store's experiment that match MLflow's filter, and write the report to `folder`.
 
     Args:
-        folder: of the report.
-        store: where the runs are.
+        folder: the folder of the report.
+        store: the store of the runs.
         condition: MLflow's filter, or None.
-        sweeps: where sweeps have their folders: what was run there need not be fetched from the store.
+        sweeps: the folder of the sweeps; files of runs recorded there need not be fetched from the store.
 
     Raises:
-        ReportError: where the filter is none, or lets nothing through.
+        ReportError: if the filter is invalid or matches no run, or if the store does not answer.
     """
     from image_sweeps.report.records import of_experiment
     from image_sweeps.tracking.journal import by_run
@@ -90,7 +90,7 @@ def _written(folder: Path, store: "Store | None", subject: "Subject", journals: 
 
 
 def show_answer(sentences: Sequence[str], page: "Path") -> None:
-    """What a sweep came to, and the report that says the rest."""
+    """Show the answer of a report, and the path of its page."""
     CONSOLE.print()
     for sentence in sentences:
         CONSOLE.print(sentence, markup=False)

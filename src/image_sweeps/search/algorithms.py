@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners, made of what the configuration says."""
+"""Optuna's samplers and pruners, built from the configuration."""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -12,16 +12,16 @@ if TYPE_CHECKING:  # an extra
 
 
 def sampler_for(sampler: Sampler, position: int) -> "BaseSampler":
-    """What proposes the trial at `position`, from 0, of a search.
+    """Return the sampler that proposes the trial at `position` of a search, counted from 0.
 
-    Each trial has a sampler of its own, whose random numbers depend on the seed and the position only. So a search that
-    was interrupted proposes the same as one that was not; one sampler for all would begin its numbers anew with every
-    process, and propose again what has been tried.
+    Each trial has its own sampler, whose random numbers depend on the seed and the position only. So an interrupted
+    search proposes the same trials as an uninterrupted one. A single sampler would restart its random numbers in every
+    process, and repeat earlier proposals.
     """
     from optuna import samplers
 
     if sampler.name == "grid":
-        return samplers.RandomSampler(seed=0)  # never drawn from: every parameter is set
+        return samplers.RandomSampler(seed=0)  # draws nothing: every parameter is fixed
     seed = _seed(sampler.seed, position)
     match sampler:
         case options.TPE():
@@ -30,7 +30,7 @@ def sampler_for(sampler: Sampler, position: int) -> "BaseSampler":
                 n_startup_trials=sampler.n_startup_trials,
                 n_ei_candidates=sampler.n_ei_candidates,
                 multivariate=True,
-                group=True,  # or what only some choices have would be drawn at random
+                group=True,  # otherwise conditional parameters would be drawn at random
                 constant_liar=True,
             )
         case options.GP():
@@ -44,19 +44,19 @@ def sampler_for(sampler: Sampler, position: int) -> "BaseSampler":
 
 
 def _seed(seed: int, position: int) -> int:
-    """A seed for one trial, unlike those of its neighbours."""
+    """Return the seed of the trial at `position`, unrelated to the seeds of its neighbours."""
     return int.from_bytes(hashlib.sha256(f"{seed} {position}".encode()).digest()[:4], "big")
 
 
 def pruner_of(pruner: Pruner, num_epochs: int) -> "BasePruner":
-    """What ends trials of at most `num_epochs`; its steps are epochs, from 1."""
+    """Return the pruner of trials with at most `num_epochs`; its steps are epochs, counted from 1."""
     from optuna import pruners
 
     match pruner:
         case options.Median():
             return pruners.MedianPruner(
                 n_startup_trials=pruner.n_startup_trials,
-                n_warmup_steps=pruner.n_warmup_epochs + 1,  # the first that may be the last
+                n_warmup_steps=pruner.n_warmup_epochs + 1,  # the first epoch after which a trial may be pruned
                 n_min_trials=pruner.n_min_trials,
             )
         case options.Halving():

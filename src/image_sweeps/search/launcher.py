@@ -1,4 +1,4 @@
-"""Who runs the trials: our launchers take the next one when there is room, others take what they are given."""
+"""Launchers of trials: this project's own take the next cell when a slot is free, others take cells in batches."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -9,26 +9,26 @@ from image_sweeps.cell.cell import Cell
 from image_sweeps.sweep.run import folder_overrides
 
 Launch = Callable[[Sequence[Sequence[str]]], object]
-"""Runs jobs, each given as its overrides, and comes back when all of them are over."""
+"""A function that runs jobs, each given as its list of overrides, and returns when all of them are over."""
 
 RunCells = Callable[[Iterable[Path], int], object]
-"""Runs cells that are saved in their folders, asking for the next one when there is a slot for it; how many there are
-to come, as far as is known, is the second argument.
+"""A function that runs cells saved in their folders and takes the next folder when a slot is free. Its second argument
+is the expected number of cells.
 """
 
 
 class Launcher(Protocol):
-    """Runs cells that are saved in their folders."""
+    """A launcher of cells that are saved in their folders."""
 
     def launch(self, jobs: Sequence[Sequence[str]]) -> object:
-        """As `Launch`."""
+        """Run `jobs` as described for `Launch`."""
 
     def run_cells(self, folders: Iterable[Path], num_cells: int) -> object:
-        """As `RunCells`."""
+        """Run the cells in `folders` as described for `RunCells`."""
 
 
 class SlotLauncher:
-    """A launcher of this project."""
+    """A launcher of this project, which takes one cell whenever a slot is free."""
 
     def __init__(self, launch: Launch, run_cells: RunCells) -> None:
         self._launch, self._run_cells = launch, run_cells
@@ -41,11 +41,11 @@ class SlotLauncher:
 
 
 class BatchLauncher:
-    """Hands cells to another launcher, some at a time: it comes back when all of these are over.
+    """A launcher that passes cells in batches to another one, which returns when the whole batch is over.
 
     Args:
-        launch: of the launcher.
-        batch_size: how many at a time.
+        launch: the function of the other launcher.
+        batch_size: the number of cells in a batch.
     """
 
     def __init__(self, launch: Launch, batch_size: int) -> None:
@@ -62,7 +62,7 @@ class BatchLauncher:
 
 
 def _job(folder: Path) -> list[str]:
-    """The job of the cell in `folder`."""
+    """Return the job of the cell in `folder` as overrides."""
     cell = Cell.load(folder)
     assert cell is not None
     return [*cell.overrides, *folder_overrides(folder.parent, folder.name)]

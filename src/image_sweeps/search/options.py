@@ -1,4 +1,4 @@
-"""What `conf/hydra/sweeper/optuna.yaml` says, checked."""
+"""The options in `conf/hydra/sweeper/optuna.yaml`, checked."""
 
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -17,10 +17,10 @@ INSTALL = "pip install -e '.[optuna]'"
 Goal = Literal["val/accuracy", "val/loss", "parameters", "seconds"]
 
 MAXIMIZED: Sequence[Goal] = ("val/accuracy",)
-"""The others are to be small."""
+"""The objectives to maximize; all others are minimized."""
 
 REPORTED: Sequence[Goal] = ("val/accuracy", "val/loss")
-"""What is known after every epoch, so that a pruner can judge by it."""
+"""The objectives that are known after every epoch, so that a pruner can use them."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -30,7 +30,7 @@ class _Part(BaseModel):
 
 
 class TPE(_Part):
-    """Of `conf/hydra/sweeper/sampler/tpe.yaml`."""
+    """The options in `conf/hydra/sweeper/sampler/tpe.yaml`."""
 
     name: Literal["tpe"]
     seed: Seed
@@ -39,7 +39,7 @@ class TPE(_Part):
 
 
 class GP(_Part):
-    """Of `conf/hydra/sweeper/sampler/gp.yaml`."""
+    """The options in `conf/hydra/sweeper/sampler/gp.yaml`."""
 
     name: Literal["gp"]
     seed: Seed
@@ -47,7 +47,7 @@ class GP(_Part):
 
 
 class CMAES(_Part):
-    """Of `conf/hydra/sweeper/sampler/cmaes.yaml`."""
+    """The options in `conf/hydra/sweeper/sampler/cmaes.yaml`."""
 
     name: Literal["cmaes"]
     seed: Seed
@@ -55,26 +55,26 @@ class CMAES(_Part):
 
 
 class Random(_Part):
-    """Of `conf/hydra/sweeper/sampler/random.yaml`."""
+    """The options in `conf/hydra/sweeper/sampler/random.yaml`."""
 
     name: Literal["random"]
     seed: Seed
 
 
 class Grid(_Part):
-    """Of `conf/hydra/sweeper/sampler/grid.yaml`."""
+    """The options in `conf/hydra/sweeper/sampler/grid.yaml`."""
 
     name: Literal["grid"]
 
 
 class Never(_Part):
-    """Of `conf/hydra/sweeper/pruner/none.yaml`."""
+    """The options in `conf/hydra/sweeper/pruner/none.yaml`."""
 
     name: Literal["none"]
 
 
 class Median(_Part):
-    """Of `conf/hydra/sweeper/pruner/median.yaml`."""
+    """The options in `conf/hydra/sweeper/pruner/median.yaml`."""
 
     name: Literal["median"]
     n_startup_trials: NonNegativeInt
@@ -83,7 +83,7 @@ class Median(_Part):
 
 
 class Halving(_Part):
-    """Of `conf/hydra/sweeper/pruner/halving.yaml`."""
+    """The options in `conf/hydra/sweeper/pruner/halving.yaml`."""
 
     name: Literal["halving"]
     min_epochs: PositiveInt
@@ -91,7 +91,7 @@ class Halving(_Part):
 
 
 class Hyperband(_Part):
-    """Of `conf/hydra/sweeper/pruner/hyperband.yaml`."""
+    """The options in `conf/hydra/sweeper/pruner/hyperband.yaml`."""
 
     name: Literal["hyperband"]
     min_epochs: PositiveInt
@@ -103,7 +103,7 @@ Pruner = Never | Median | Halving | Hyperband
 
 
 class SearchOptions(Options):
-    """How a search is run. `conf/hydra/sweeper/optuna.yaml` says what each key means."""
+    """The options of a search; `conf/hydra/sweeper/optuna.yaml` explains each key."""
 
     where = SWEEPER
     n_trials: PositiveInt | None
@@ -124,7 +124,7 @@ class SearchOptions(Options):
         return describe_problem(_untagged(problem), cls)
 
     def problems(self) -> Iterator[str]:
-        """What cannot be, though each key by itself may; also that Optuna is not installed."""
+        """Yield the conflicts between options that are valid by themselves, and the packages that are missing."""
         if find_spec("optuna") is None:
             yield f"hydra/sweeper = 'optuna': Optuna is not installed; {INSTALL} brings it"
         if self.sampler.name == "cmaes" and find_spec("cmaes") is None:
@@ -144,12 +144,12 @@ class SearchOptions(Options):
 
     @property
     def directions(self) -> list[str]:
-        """Of the objectives, as Optuna says it."""
+        """The direction of each objective in Optuna's terms, `maximize` or `minimize`."""
         return ["maximize" if goal in MAXIMIZED else "minimize" for goal in self.objectives]
 
 
 def values_of(result: Result, objectives: Sequence[Goal]) -> list[float]:
-    """What a finished cell reached, objective by objective."""
+    """Return the value of each objective that a finished cell reached."""
     reached: dict[Goal, float] = {
         "val/accuracy": result.val_accuracy,
         "val/loss": result.val_loss,
@@ -160,7 +160,7 @@ def values_of(result: Result, objectives: Sequence[Goal]) -> list[float]:
 
 
 def _untagged(problem: Any) -> Any:
-    """A problem without the name of the sampler or pruner, which pydantic puts into the key."""
+    """Return a problem without the name of the sampler or pruner, which pydantic adds to the key."""
     where = problem["loc"]
     if len(where) > 1 and where[0] in ("sampler", "pruner"):
         where = (where[0], *where[2:])

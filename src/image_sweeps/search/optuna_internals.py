@@ -1,7 +1,7 @@
-"""What is used of Optuna's inside, in one place: seen in Optuna 4.9 and 5.0.
+"""The internals of Optuna that this project uses, in one place; they exist in Optuna 4.9 and 5.0.
 
-Optuna lets only the process that asked for a trial write to it, by the trial that it got. Here the cell's own process
-does, and another where that has died.
+In Optuna, only the process that asked for a trial can write to it, through the object that it received. Here the
+process of the cell writes to the trial, and another process if that one has died.
 """
 
 from typing import TYPE_CHECKING
@@ -12,10 +12,10 @@ if TYPE_CHECKING:  # an extra
 
 
 def set_user_attr(study: "Study", trial: "FrozenTrial", key: str, value: object) -> None:
-    """Keep a value with a trial of the study."""
+    """Set a user attribute of a trial of the study."""
     study._storage.set_trial_user_attr(trial._trial_id, key, value)
 
 
 def set_intermediate_value(study: "Study", trial: "FrozenTrial", step: int, value: float) -> None:
-    """Report a value of a trial of the study."""
+    """Report an intermediate value of a trial of the study."""
     study._storage.set_trial_intermediate_value(trial._trial_id, step, value)

@@ -1,4 +1,4 @@
-"""From one command line to a search, its space tried out before the first trial begins."""
+"""The plan of a search, made from one command line; its space is checked before the first trial begins."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,29 +33,27 @@ from image_sweeps.sweep.plan import (
 )
 
 MAX_PROBES = 200
-"""Points that are composed before a search, a few milliseconds each."""
+"""The largest number of combinations to compose before a search, a few milliseconds each; see `Space.probes`."""
 
 DEFAULT = "default"
-"""What the configuration is called without anything that the search varies."""
-
-"""Significant ones, of a number in a name; the cell itself has all of them."""
+"""The name of the configuration without any value from the search."""
 
 Said = dict[str, Parameter | str]
-"""A parameter, or an override where there is nothing to choose, by key."""
+"""The parameter of each key, or its override if there is nothing to choose."""
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """A search, not yet run.
+    """A search that has not run yet.
 
     Attributes:
-        space: what varies.
-        options: how it is run.
+        space: the parameters that vary.
+        options: the options of the search.
         fixed: the overrides that all trials share.
-        hydra: overrides of Hydra's own keys.
-        composer: remembers the groups that the probes have chosen: editing `conf/` during the search changes nothing.
-        fingerprints: of the data sets.
-        default: the cell without anything that varies.
+        hydra: the overrides of Hydra's own keys.
+        composer: caches the groups that the probes have chosen: editing `conf/` during the search has no effect.
+        fingerprints: the fingerprints of the data sets.
+        default: the cell of the default configuration, without any value from the search.
     """
 
     space: Space
@@ -68,20 +66,20 @@ class SearchPlan:
 
     @property
     def factors(self) -> dict[str, tuple[str, ...]]:
-        """What varies, as of a plan; instead of values, which are found on the way, what was said of each."""
+        """The keys that vary, as in `Plan`, but each with its range as text: the values are found during the search."""
         return {CONFIGURATION: (), **{key: self.space.said_of(key) for key in self.space.keys()}, SEED: ()}  # noqa: SIM118
 
     def trial(self, point: Point, label: str) -> Cell:
-        """The cell of a trial. Needs `compose.hydra_at`.
+        """Return the cell of a trial. Needs `composition.hydra_at`.
 
         Raises:
-            ConfigError: where its values do not go together.
+            ConfigError: if the values of the point do not go together.
         """
         overrides = self.space.overrides(point)
         return self._cell(overrides, f"{label} {' '.join(map(_short, overrides))}", label)
 
     def confirmation(self, point: Point | None, label: str, seed: int) -> Cell:
-        """The cell of a configuration with another seed; without a point, of the default. Needs `compose.hydra_at`."""
+        """Return the cell of a configuration, or of the default one, with this seed. Needs `composition.hydra_at`."""
         overrides = [] if point is None else self.space.overrides(point)
         return self._cell([*overrides, f"{SEED}={seed}"], f"{label} {SEED}={seed}", label)
 
@@ -101,13 +99,13 @@ class SearchPlan:
 
 
 def plan_search(overrides: Sequence[str], config_name: str = "config") -> SearchPlan:
-    """The search that `overrides` ask for. Needs `compose.hydra_at`.
+    """Return the search that `overrides` ask for. Needs `composition.hydra_at`.
 
     Raises:
-        ConfigError: with every mistake in the options and the space, in the default configuration, and at the ends of
-            the space; or with the reason why a data set cannot be had.
+        ConfigError: with every mistake in the options; if there is none, in the space; if there is none, in the default
+            configuration and at the ends of the space; or with the reason why a data set is not available.
     """
-    by_key = {o.get_key_element(): o for o in parse(overrides)}  # the last one said of a key counts
+    by_key = {o.get_key_element(): o for o in parse(overrides)}  # the last override of a key counts
     task = [o for o in by_key.values() if not o.is_hydra_override()]
     hydra = tuple(str(o.input_line) for o in by_key.values() if o.is_hydra_override())
     problems: list[str] = []
@@ -137,7 +135,7 @@ def plan_search(overrides: Sequence[str], config_name: str = "config") -> Search
 
 
 def _asked(task: Sequence[Override], problems: list[str]) -> Said:
-    """What the command line says of each key."""
+    """Return the parameter or override of each key of the command line; add mistakes to `problems`."""
     asked: Said = {}
     for override in task:
         try:
@@ -153,7 +151,7 @@ def _asked(task: Sequence[Override], problems: list[str]) -> Said:
 
 
 def _declared(hydra: Sequence[str], recipe: Sequence[str], config_name: str) -> dict[str, Any]:
-    """What the configuration says of the search, as plain containers; a recipe may have a say in it."""
+    """Return the sweeper's options in the configuration, with the experiment in `recipe`, as plain containers."""
     if missing := [problem for text in recipe if (problem := ParsedOverride.parse(text).problem)]:
         raise ConfigError(missing)
     try:
@@ -165,7 +163,7 @@ def _declared(hydra: Sequence[str], recipe: Sequence[str], config_name: str) -> 
 
 
 def _space(options: SearchOptions, asked: Said, problems: list[str]) -> Space:
-    """The parameters of the command line, and those that the configuration declares for keys that it leaves open."""
+    """Return the space of the command line, and of the configuration for keys that the command line leaves open."""
     said: dict[str, str] = {}
     always = [parameter for parameter in asked.values() if not isinstance(parameter, str)]
     declared = _parameters(f"{SWEEPER}.params", options.params or {}, problems)
@@ -195,7 +193,7 @@ def _space(options: SearchOptions, asked: Said, problems: list[str]) -> Space:
 
 
 def _parameters(where: str, declared: Mapping[str, Any], problems: list[str], suffix: str = "") -> Said:
-    """What a mapping of overrides says. What is wrong with it is added to `problems`."""
+    """Return the parameter or override of each key of `declared`; add mistakes to `problems`."""
     found: Said = {}
     for key, value in declared.items():
         try:
@@ -223,7 +221,7 @@ def _conditions(
 
 
 def _unreachable(always: Mapping[str, Parameter], when: Mapping[tuple[str, str], Sequence[Parameter]]) -> Iterator[str]:
-    """Conditions that no trial can meet, and parameters that a trial would have twice."""
+    """Yield the conditions that no trial can meet, and the parameters that a trial would have twice, as problems."""
     keys = {parameter.key for parameter in always.values()}
     for (key, value), inner in when.items():
         where = f"{SWEEPER}.when.{key}.{value}"
@@ -240,7 +238,7 @@ def _unreachable(always: Mapping[str, Parameter], when: Mapping[tuple[str, str],
 
 
 def _format_parameter(parameter: Parameter) -> str:
-    """A parameter as one would type it."""
+    """Return the values of a parameter as text for people, as in `0.0001 to 1, logarithmic`."""
     if isinstance(parameter, Choice):
         return ", ".join(parameter.values)
     step = "" if parameter.step in (None, 1) else f" in steps of {parameter.step:g}"
@@ -248,6 +246,6 @@ def _format_parameter(parameter: Parameter) -> str:
 
 
 def _short(override: str) -> str:
-    """An override with a few digits of its number, for a name."""
+    """Return an override with its number rounded, for the name of a cell; the cell itself keeps all digits."""
     key, value = override.split("=", 1)
     return f"{key}={short(value)}"

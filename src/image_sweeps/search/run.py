@@ -1,7 +1,7 @@
-"""A search, run: trials are asked for as slots fall free, and the best of them confirmed by fresh seeds.
+"""The run of a search: it asks for a trial whenever a slot is free, and confirms the best trials with fresh seeds.
 
-Nothing that counts is in this process alone. A trial's cell reports and tells the study by itself; what it did not live
-to tell is read off its folder when the search goes on.
+No result is in this process alone. The process of a trial's cell reports to the study itself; if it dies before it has
+told how the cell ended, the search reads that from the folder of the cell when it resumes.
 """
 
 import time
@@ -37,11 +37,11 @@ if TYPE_CHECKING:  # an extra
 
 
 def run_search(plan: SearchPlan, launcher: Launcher) -> int:
-    """Run what is missing of the search. Whatever failed has been shown. Returns the exit code.
+    """Run the missing part of the search, show all failures, and return the exit code.
 
     Raises:
-        ConfigError: where its storage cannot be had, or a search is to be resumed that is not there, is running, is
-            another one, or rests on what has changed.
+        ConfigError: if a storage cannot be opened, or if the search to resume does not exist, is running, is another
+            one, or depends on something that has changed.
     """
     config = plan.default.config
     folder, planned = plan_to_save(Plan(plan.factors, (plan.default,), 0), config)
@@ -56,10 +56,10 @@ def run_search(plan: SearchPlan, launcher: Launcher) -> int:
 
 
 def dry_run(plan: SearchPlan, num_slots: int) -> None:
-    """Show what `run_search` would do, and do nothing.
+    """Show what `run_search` would do, without doing it.
 
     Raises:
-        ConfigError: as `run_search` would.
+        ConfigError: if the search to resume does not exist, is another one, or depends on something that has changed.
     """
     from image_sweeps.sweep.estimate import estimate
     from image_sweeps.sweep.past import past_cells
@@ -77,7 +77,7 @@ def dry_run(plan: SearchPlan, num_slots: int) -> None:
 
 
 def num_wanted(plan: SearchPlan) -> int | None:
-    """How many trials there are to be in all; None where another limit ends the search."""
+    """Return the total number of trials, or None if another limit ends the search."""
     if plan.options.sampler.name != "grid":
         return plan.options.n_trials
     num_points = len(plan.space.grid() or ())
@@ -85,12 +85,12 @@ def num_wanted(plan: SearchPlan) -> int | None:
 
 
 class Search:
-    """A search that runs.
+    """A running search.
 
     Args:
-        plan: what is searched, and how.
-        planned: what is written down of it; trials are added.
-        sweep: its folder and run; trials are added to its cells.
+        plan: the space and the options of the search.
+        planned: the saved plan; the cells of trials are added to it.
+        sweep: the folder and the run of the search; the cells of trials are added to it.
     """
 
     def __init__(self, plan: SearchPlan, planned: SavedPlan, sweep: Sweep) -> None:
@@ -109,10 +109,10 @@ class Search:
         self.confirmed = dict(earlier.confirmed) if earlier else {}
 
     def run(self, launcher: Launcher, interrupt: Interrupt) -> None:
-        """Try what is left to be tried, and confirm the best.
+        """Run the remaining trials, and confirm the best ones.
 
         Raises:
-            KeyboardInterrupt: where the user, or the machine, asked to stop.
+            KeyboardInterrupt: if the user or the machine asked to stop.
         """
         self.load_status()
         try:
@@ -130,7 +130,7 @@ class Search:
             self.note()
 
     def load_status(self) -> None:
-        """Look what there is of the search, and say so."""
+        """Restore the state of the search from its study and folder, and show it."""
         self.trial_store.fail_incomplete_trials(self.plan.space)
         for trial in self.trial_store.trials():
             if CELL in trial.user_attrs:
@@ -152,7 +152,7 @@ class Search:
     # --- trials -------------------------------------------------------------------------------------------------------
 
     def coming(self) -> Iterator[Path]:
-        """The folders of the cells to be run, each found when it is asked for."""
+        """Yield the folders of the cells to run; each is determined only when it is requested."""
         for trial in self.trial_store.trials():
             if not trial.state.is_finished() and SAME_AS not in trial.user_attrs:
                 yield self._handed_out(trial)
@@ -166,7 +166,7 @@ class Search:
                 yield self._handed_out(trial)
 
     def _asked(self) -> "FrozenTrial | None":
-        """One more trial, whose cell is to be run; None where that is not needed, or cannot be."""
+        """Ask for one more trial; return None if its cell need not or cannot be run."""
         position, point = self._next()
         trial = self.trial_store.ask(
             position, self.options.sampler, self.options.pruner, self.config.epochs, self.plan.space, point
@@ -175,7 +175,7 @@ class Search:
         return self._placed(trial)
 
     def _placed(self, trial: "FrozenTrial") -> "FrozenTrial | None":
-        """The trial with a cell; None where that is not to be run: another trial has it too, or it cannot be."""
+        """Give the trial its cell; return None if that cannot be run, or if another trial has the same cell."""
         try:
             cell = self.plan.trial(trial.params, _label(trial))
         except ConfigError as error:
@@ -193,7 +193,7 @@ class Search:
         return self.trial_store.trial(trial.number) if same_as is None else None
 
     def _next(self) -> tuple[int, Point | None]:
-        """The next position, and what is to be tried there, where that is known."""
+        """Return the next position, and the point to try there if it is already known."""
         if self.again:
             return next(iter(self.again.items()))
         position = len(self.trial_store.trials())
@@ -201,7 +201,7 @@ class Search:
         return position, grid[position] if grid else None
 
     def _handed_out(self, trial: "FrozenTrial") -> Path:
-        """The folder of the trial's cell, with all that its process needs."""
+        """Save everything that the process of the trial's cell needs, and return the folder of the cell."""
         cell = self.cells[trial.user_attrs[CELL]]
         folder = self.folder / cell.id
         position = trial.user_attrs[POSITION] + 1
@@ -217,7 +217,7 @@ class Search:
         return folder
 
     def _catch_up(self) -> None:
-        """Tell the study of trials that have ended and did not live to do so."""
+        """Tell the study how trials ended whose processes have not: they died before, or the cell failed for good."""
         for trial in self.trial_store.trials():
             if trial.state.is_finished() or (cell := trial.user_attrs.get(CELL)) is None:
                 continue
@@ -226,7 +226,7 @@ class Search:
                 self.trial_store.tell(trial, result, self.options.objectives)
 
     def _to_retry(self) -> "FrozenTrial | None":
-        """A trial that failed, and has an attempt left."""
+        """Return a trial whose cell failed and may be retried, or None."""
         for trial in self.trial_store.trials():
             cell = trial.user_attrs.get(CELL)
             if cell and not trial.state.is_finished() and SAME_AS not in trial.user_attrs:
@@ -236,7 +236,7 @@ class Search:
         return None
 
     def _is_asked_out(self) -> bool:
-        """Whether no other trial is to be asked for."""
+        """Return whether the search asks for no other trial."""
         if self._ended_by_failure():
             return True
         if self.options.timeout_s is not None and time.monotonic() - self.begun >= self.options.timeout_s:
@@ -249,11 +249,11 @@ class Search:
         return self.options.max_epochs is not None and sum(map(_num_epochs, trials)) >= self.options.max_epochs
 
     def is_over(self) -> bool:
-        """Whether all that were asked for are over, and no other is to be."""
+        """Return whether all trials are finished and the search asks for no other."""
         return self._is_asked_out() and all(trial.state.is_finished() for trial in self.trial_store.trials())
 
     def _ended_by_failure(self) -> bool:
-        """Whether a cell has failed for good, and no other is to be started."""
+        """Return whether a cell has failed for good and this ends the search."""
         ended = (result for cell in self.attempts if (result := self.result_of(cell)))
         return self.policy.ends_sweep(ended, self.attempts)
 
@@ -261,7 +261,7 @@ class Search:
         return result.status is CellStatus.FAILED and not self.policy.may_retry(result, self.attempts[result.cell])
 
     def result_of(self, cell: str) -> Result | None:
-        """The outcome of a cell, which is read once where it is for good."""
+        """Return the result of a cell, or None if it has none; a final result is read only once."""
         if cell not in self.over and (result := Result.load(self.folder / cell)) is not None:
             if not result.over:
                 return result
@@ -275,13 +275,13 @@ class Search:
     # --- confirmation -------------------------------------------------------------------------------------------------
 
     def _confirm(self, launcher: Launcher, interrupt: Interrupt) -> None:
-        """Train the default configuration and the best ones with seeds that the search has not seen."""
+        """Train the default configuration and the best ones with seeds that the search has not used."""
         if not self.options.confirm_seeds or not (best := winners(self.trial_store.trials(), self.options)):
             return
         points: list[tuple[str, Point | None]] = [(DEFAULT, None), *((_label(trial), trial.params) for trial in best)]
         seeds = [(self.config.seed + 1 + number) % 2**32 for number in range(self.options.confirm_seeds)]
         cells = [self.plan.confirmation(point, label, seed) for label, point in points for seed in seeds]
-        wanted = list({cell.id: cell for cell in reversed(cells)}.values())[::-1]  # of two that are the same, the first
+        wanted = list({cell.id: cell for cell in reversed(cells)}.values())[::-1]  # the first of identical cells
         show_confirmation([label for label, _ in points], seeds)
         for cell in wanted:
             self.confirmed[cell.id] = cell.levels["configuration"]
@@ -293,15 +293,15 @@ class Search:
         if interrupt.requested:
             raise KeyboardInterrupt
 
-    # --- what is written down -----------------------------------------------------------------------------------------
+    # --- saved records ------------------------------------------------------------------------------------------------
 
     def _cell_of(self, trial: "FrozenTrial") -> Cell:
-        """The cell of a trial that an earlier process asked for."""
+        """Return the cell of a trial that an earlier process asked for."""
         cell = Cell.load(self.folder / trial.user_attrs[CELL])
         return self.plan.trial(trial.params, _label(trial)) if cell is None else cell
 
     def _adopt(self, cell: Cell) -> None:
-        """Count the cell among those of the sweep."""
+        """Add the cell to the sweep and to its saved plan."""
         if cell.id in self.cells:
             return
         self.cells[cell.id] = cell
@@ -311,7 +311,7 @@ class Search:
             self.planned.cells.append(saved_cell(cell))
 
     def note(self) -> None:
-        """Write down how far it is, for whoever asks for the report."""
+        """Save the plan and the progress of the search for its report."""
         self.sweep.journal.check()
         self.planned.save(self.folder)
         record = record_of(
@@ -335,10 +335,10 @@ def _num_epochs(trial: "FrozenTrial") -> int:
 
 
 def _refuse_another(plan: SearchPlan, folder: Path) -> None:
-    """Refuse to go on with a sweep that is another one.
+    """Refuse to resume a sweep that is not this search.
 
     Raises:
-        ConfigError: saying in what it differs.
+        ConfigError: if the sweep is a grid or another search, naming the differences.
     """
     if plan.default.config.resume is None:
         return
@@ -359,16 +359,16 @@ def _refuse_another(plan: SearchPlan, folder: Path) -> None:
 
 
 def _reach(storage: str | None, folder: Path) -> None:
-    """Open the storage once, so that a wrong address is told before anything else.
+    """Open the storage once, so that a wrong address is reported before anything else.
 
     Raises:
-        ConfigError: where it cannot be opened.
+        ConfigError: if the storage cannot be opened.
     """
     if storage is None:
         return
     try:
         storage_at(folder, storage)
-    except Exception as error:  # of SQLAlchemy, a driver that is not installed, the database
+    except Exception as error:  # from SQLAlchemy, a missing driver, or the database
         reason = (str(error).strip().splitlines() or [""])[0]
         raise ConfigError(
             [f"{SWEEPER}.storage = {storage!r}: cannot be opened ({type(error).__name__}: {reason})"]

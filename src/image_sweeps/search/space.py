@@ -1,10 +1,10 @@
-"""What a search may vary: parameters in Hydra's override grammar, and which of them only some choices have.
+"""The space of a search: parameters in Hydra's override grammar, some of which only certain choices have.
 
 optimizer.lr=tag(log, interval(1e-4, 1))    a real number, uniform in its logarithm
 model.dropout=interval(0, 0.8)              a real number
-batch_size=range(50, 250, 50)               50, 100, 150 or 200: the end is left out, as in a grid
-batch_size=int(interval(50, 200))           a whole number, both ends among them; with tag(log, ...) as above
-model=cnn,mlp                               one of these, of which none is nearer to another
+batch_size=range(50, 250, 50)               50, 100, 150 or 200: the end is excluded, as in a grid
+batch_size=int(interval(50, 200))           an integer, both ends included; with tag(log, ...) as above
+model=cnn,mlp                               one of several values without an order
 """
 
 import itertools
@@ -24,19 +24,19 @@ if TYPE_CHECKING:  # optuna is an extra
 
 Value = str | int | float
 Point = dict[str, Value]
-"""A value for each parameter that there is at this place of the space, by their names."""
+"""A value for each parameter that exists at a point of the space, by the name of the parameter."""
 
 LOG = "log"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values.
+    """A parameter with several values that have no order.
 
     Attributes:
-        key: as on the command line.
-        name: by which the study knows it.
-        values: as on the command line.
+        key: the key on the command line.
+        name: the name in the study.
+        values: the values as on the command line.
     """
 
     key: str
@@ -44,25 +44,25 @@ class Choice:
     values: tuple[str, ...]
 
     def suggest(self, trial: "Trial") -> Value:
-        """A value of the sampler's choice."""
+        """Return the value that the sampler of `trial` chooses."""
         return str(trial.suggest_categorical(self.name, self.values))
 
     def probes(self) -> Sequence[Value]:
-        """What is tried before a search, to find mistakes."""
+        """Return the values to check before a search."""
         return self.values
 
     def points(self) -> Sequence[Value]:
-        """All values."""
+        """Return all values."""
         return self.values
 
     def text(self, value: Value) -> str:
-        """As on the command line."""
+        """Return `value` as on the command line."""
         return str(value)
 
 
 @dataclass(frozen=True)
 class Real:
-    """A real number from `low` to `high`, in steps where `step` is given, uniform in its logarithm with `log`."""
+    """A real number from `low` to `high`, in steps unless `step` is None, uniform in its logarithm if `log` is true."""
 
     key: str
     name: str
@@ -72,27 +72,27 @@ class Real:
     log: bool
 
     def suggest(self, trial: "Trial") -> Value:
-        """A value of the sampler's choice."""
+        """Return the value that the sampler of `trial` chooses."""
         return float(trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log))
 
     def probes(self) -> Sequence[Value]:
-        """What is tried before a search, to find mistakes."""
+        """Return the values to check before a search."""
         return tuple(dict.fromkeys((self.low, self.high)))
 
     def points(self) -> Sequence[Value] | None:
-        """All values, or None where they cannot be counted."""
+        """Return all values, or None if there are no steps."""
         if self.step is None:
             return None
         return [self.low + number * self.step for number in range(round((self.high - self.low) / self.step) + 1)]
 
     def text(self, value: Value) -> str:
-        """As on the command line, to the last digit."""
+        """Return `value` as on the command line, with all digits."""
         return repr(float(value))
 
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number from `low` to `high`, both among them."""
+    """An integer from `low` to `high`, both included, in steps of `step`, uniform in its logarithm if `log` is true."""
 
     key: str
     name: str
@@ -102,19 +102,19 @@ class Integer:
     log: bool
 
     def suggest(self, trial: "Trial") -> Value:
-        """A value of the sampler's choice."""
+        """Return the value that the sampler of `trial` chooses."""
         return int(trial.suggest_int(self.name, self.low, self.high, step=self.step, log=self.log))
 
     def probes(self) -> Sequence[Value]:
-        """What is tried before a search, to find mistakes."""
+        """Return the values to check before a search."""
         return tuple(dict.fromkeys((self.low, self.high)))
 
     def points(self) -> Sequence[Value]:
-        """All values."""
+        """Return all values."""
         return range(self.low, self.high + 1, self.step)
 
     def text(self, value: Value) -> str:
-        """As on the command line."""
+        """Return `value` as on the command line."""
         return str(int(value))
 
 
@@ -126,9 +126,9 @@ class Space:
     """The parameters of a search.
 
     Attributes:
-        said: what was written of each, by name: `{"optimizer.lr": "tag(log, interval(1e-4, 1))"}`.
+        said: the values of each parameter as text, by its name: `{"optimizer.lr": "0.0001 to 1, logarithmic"}`.
         always: the parameters that every trial has.
-        when: those that only trials with a certain value of another parameter have, by that one's name and the value.
+        when: the parameters that depend on the value of another one, by the name and the value of the latter.
     """
 
     said: dict[str, str]
@@ -136,14 +136,14 @@ class Space:
     when: dict[tuple[str, str], tuple[Parameter, ...]]
 
     def walk(self, choose: Callable[[Parameter], Value]) -> Point:
-        """The point that `choose` takes, which is asked for one parameter after the other, those that depend last."""
+        """Return the point with the values that `choose` returns, one parameter after another, dependent ones last."""
         point: Point = {}
         for parameter in self._walked(point):
             point[parameter.name] = choose(parameter)
         return point
 
     def _walked(self, point: Point) -> Iterator[Parameter]:
-        """The parameters that there are at `point`, which the caller fills as they come."""
+        """Yield the parameters that exist at `point`; the caller adds each value to it before asking for the next."""
         coming = deque(self.always)
         while coming:
             parameter = coming.popleft()
@@ -152,25 +152,25 @@ class Space:
                 coming.extend(self.when.get((parameter.name, str(point[parameter.name])), ()))
 
     def suggest(self, trial: "Trial") -> Point:
-        """The point of the sampler's choice."""
+        """Return the point that the sampler of `trial` chooses."""
         return self.walk(lambda parameter: parameter.suggest(trial))
 
     def overrides(self, point: Point) -> list[str]:
-        """A point as on the command line."""
+        """Return the overrides of a point as on the command line."""
         return [f"{p.key}={p.text(point[p.name])}" for p in self._walked(point)]
 
     def keys(self) -> list[str]:
-        """All keys that vary, in the order in which they were said."""
+        """Return all keys that vary, in the order in which they were given."""
         every = itertools.chain(self.always, *self.when.values())
         return list(dict.fromkeys(parameter.key for parameter in every))
 
     def said_of(self, key: str) -> tuple[str, ...]:
-        """What was written of a key, once for every condition under which it varies."""
+        """Return the values of a key as text, once for every condition under which it varies."""
         every = itertools.chain(self.always, *self.when.values())
         return tuple(self.said[parameter.name] for parameter in every if parameter.key == key)
 
     def is_whole(self, point: Mapping[str, Any]) -> bool:
-        """Whether there is a value for every parameter, at the place where the others are."""
+        """Return whether `point` has a value for every parameter that exists at it."""
         try:
             self.walk(lambda parameter: point[parameter.name])
         except KeyError:
@@ -178,15 +178,15 @@ class Space:
         return True
 
     def grid(self) -> list[Point] | None:
-        """All points, those of the last parameter changing first; None where they cannot be counted."""
+        """Return all points, the last parameter varying fastest, or None if a parameter has no steps."""
         if any(p.points() is None for p in itertools.chain(self.always, *self.when.values())):
             return None
         return list(self._spread({}, deque(self.always), lambda parameter: parameter.points() or ()))
 
     def probes(self, most: int) -> list[Point]:
-        """Points in which mistakes show: the ends of every range with every combination of choices.
+        """Return the points to check before a search: the ends of every range with every combination of choices.
 
-        Where these are more than `most`, all values one at a time, the others being the first of theirs.
+        If these are more than `most`, each value to check is used once, with the first values of the other parameters.
         """
         found = list(
             itertools.islice(self._spread({}, deque(self.always), lambda parameter: parameter.probes()), most + 1)
@@ -213,15 +213,15 @@ class Space:
 
 
 def _first_but(point: Point) -> Callable[[Parameter], Value]:
-    """The value of each parameter at `point`, and the first of those that have none there."""
+    """Return a function that gives the value of a parameter at `point`, or its first value if it has none there."""
     return lambda parameter: point.get(parameter.name, parameter.probes()[0])
 
 
 def parameter_of(override: Override, name: str | None = None) -> Parameter | str:
-    """The parameter that an override makes, or the override as it stands where it leaves nothing to choose.
+    """Return the parameter that an override describes, or the override itself if it leaves nothing to choose.
 
     Raises:
-        ConfigError: where it makes none.
+        ConfigError: if the override is not a valid parameter.
     """
     key, sweep = override.get_key_element(), override.value()
     named = name or key.lstrip("+")
@@ -250,7 +250,7 @@ def _interval(override: Override, key: str, name: str) -> Real | Integer:
 def _range(override: Override, key: str, name: str) -> Real | Integer | str:
     sweep = override.value()
     assert isinstance(sweep, RangeSweep)
-    texts = values_of(override)  # refuses what cannot be listed
+    texts = values_of(override)  # raises ConfigError if the values cannot be listed
     numbers = sorted(float(text.split("=", 1)[1]) for text in texts)
     log, step = LOG in sweep.tags, abs(float(sweep.step))
     if len(texts) == 1:

@@ -1,7 +1,7 @@
-"""The memory of a search: Optuna's study, in a storage that survives whoever asks it and tells it.
+"""The memory of a search: Optuna's study, in a storage that survives the processes that use it.
 
-Several processes use it: the one that asks for trials, and one a trial, which reports every epoch and tells how it
-ended. Each may die at any moment.
+One process asks for trials; one process per trial reports every epoch and tells how the trial ended. Each of them may
+die at any moment.
 """
 
 import warnings
@@ -26,15 +26,13 @@ if TYPE_CHECKING:  # an extra
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-"""In the sweep's folder, where the search is not in a database."""
-
 POSITION, CELL, EPOCHS, SAME_AS, REFUSED, ABANDONED = "position", "cell", "epochs", "same_as", "refused", "abandoned"
-"""What a trial's attributes are called: its place among the trials of the search, from 0; its cell; the epochs that it
-trained; the number of the trial whose cell is the same; why it has no cell; why it does not count."""
+"""The user attributes of a trial: its position in the search, from 0; the id of its cell; the number of epochs that it
+trained; the number of an earlier trial with the same cell; why it has no cell; why it does not count."""
 
 
 class _Lock:
-    """The lock of a journal: the system's, which falls with its owner. Optuna's own outlives it, for 30 s."""
+    """A lock of Optuna's journal that the system releases when its owner dies; Optuna's own lock stays for 30 s."""
 
     def __init__(self, path: Path) -> None:
         self.lock = FileLock(path)
@@ -48,11 +46,11 @@ class _Lock:
 
 
 def storage_at(folder: Path, address: str | None) -> "BaseStorage":
-    """The storage of the search of the sweep in `folder`.
+    """Return the storage for the search of the sweep in `folder`.
 
     Args:
-        folder: the sweep's.
-        address: of a database, or None for a journal in the folder.
+        folder: the folder of the sweep.
+        address: the address of a database, or None for a journal in the folder.
     """
     from optuna.storages import RDBStorage
     from optuna.storages.journal import JournalFileBackend, JournalStorage
@@ -64,7 +62,7 @@ def storage_at(folder: Path, address: str | None) -> "BaseStorage":
 
 
 def mend(folder: Path) -> None:
-    """Take away what a process that died, or a full disk, has left of a line: the journal could not be read on."""
+    """Remove an incomplete last line, left by a dead process or a full disk: it would make the journal unreadable."""
     path = folder / SweepFile.STUDY
     if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or not content:
         return
@@ -73,14 +71,14 @@ def mend(folder: Path) -> None:
 
 
 def name_of(folder: Path, address: str | None) -> str:
-    """The study's, in its storage. Hyperband deals trials out by it: in a journal, the same for every search."""
+    """Return the name of the study, from which Hyperband derives brackets: in a journal, the same for every search."""
     return "search" if address is None else f"search {folder.name}"
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Optuna's line for every trial, what it says of parameters that only some trials have, and its warnings of
-    what it calls experimental, as it does a good part of what is used here.
+    """Suppress Optuna's line per trial, its messages about parameters that only some trials have, and its warnings of
+    experimental features: many of those that are used here count as experimental.
     """
     import optuna
 
@@ -91,12 +89,12 @@ def quiet() -> Iterator[None]:
 
 
 class TrialStore:
-    """What the search knows, for the process that asks for trials; one at a time does.
+    """The trials of a search, for the process that asks for them; only one process at a time does.
 
     Args:
-        folder: the sweep's.
-        address: of a database, or None.
-        directions: of the objectives.
+        folder: the folder of the sweep.
+        address: the address of a database, or None for a journal in the folder.
+        directions: `maximize` or `minimize` for each objective.
     """
 
     def __init__(self, folder: Path, address: str | None, directions: Sequence[str]) -> None:
@@ -113,7 +111,7 @@ class TrialStore:
             )
 
     def trials(self) -> list["FrozenTrial"]:
-        """Those that count, one for each position, the latest where several were tried."""
+        """Return the trials that count, one per position: the latest if several were tried there."""
         at: dict[int, FrozenTrial] = {}
         for trial in self.study.get_trials(deepcopy=False):
             if (position := trial.user_attrs.get(POSITION)) is not None and ABANDONED not in trial.user_attrs:
@@ -121,7 +119,7 @@ class TrialStore:
         return [at[position] for position in sorted(at)]
 
     def fail_incomplete_trials(self, space: Space) -> None:
-        """Give up what was asked for and never begun, because the process that asked died meanwhile."""
+        """Fail the trials that never began because the process that asked for them died."""
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -132,15 +130,15 @@ class TrialStore:
     def ask(
         self, position: int, sampler: Sampler, pruner: Pruner, num_epochs: int, space: Space, fixed: Point | None
     ) -> "FrozenTrial":
-        """The trial at `position`, with a value for each of its parameters.
+        """Ask for the trial at `position`, with a value for each of its parameters.
 
         Args:
-            position: the first that is free.
-            sampler: what proposes it.
-            pruner: Hyperband shows the sampler its own bracket's trials only.
-            num_epochs: of the trial, at most.
-            space: where.
-            fixed: what is proposed, where that is known.
+            position: the first free position, or the position of a failed trial to repeat.
+            sampler: the options of the sampler that proposes the trial.
+            pruner: the options of the pruner; Hyperband shows the sampler only the trials of its own bracket.
+            num_epochs: the largest number of epochs of the trial.
+            space: the space of the search.
+            fixed: the point to propose, or None if the sampler chooses it.
         """
         from optuna.samplers import PartialFixedSampler
 
@@ -156,17 +154,17 @@ class TrialStore:
         return self.trial(trial.number)
 
     def trial(self, number: int) -> "FrozenTrial":
-        """As it is now."""
+        """Return the trial with this number in its present state."""
         return self.study.get_trials(deepcopy=False)[number]
 
     def belongs(self, trial: "FrozenTrial", cell: str, same_as: int | None) -> None:
-        """Note the cell of a trial, and of which other trial it is the cell too."""
+        """Record the cell of a trial, and the number of the earlier trial with the same cell, if there is one."""
         self._set(trial, CELL, cell)
         if same_as is not None:
             self._set(trial, SAME_AS, same_as)
 
     def tell(self, trial: "FrozenTrial", result: Result, objectives: Sequence[Goal]) -> None:
-        """How the trial's cell has ended, where the cell has not said so itself."""
+        """Tell the study how the cell of the trial ended, unless the cell has told it itself."""
         if (original := trial.user_attrs.get(SAME_AS)) is not None and len(objectives) == 1:
             for step, value in self.trial(original).intermediate_values.items():
                 if step not in trial.intermediate_values:
@@ -174,7 +172,7 @@ class TrialStore:
         tell(self.study, trial.number, result, objectives, num_epochs=0 if original is not None else None)
 
     def refuse(self, trial: "FrozenTrial", why: str) -> None:
-        """There is no such cell: its values do not go together."""
+        """End a trial that has no cell because its values do not go together, and record the reason."""
         from optuna.trial import TrialState
 
         self._set(trial, REFUSED, why)
@@ -188,9 +186,10 @@ class TrialStore:
 def tell(
     study: "Study", number: int, result: Result, objectives: Sequence[Goal], num_epochs: int | None = None
 ) -> None:
-    """Tell the study how a trial's cell has ended; nothing where it knows.
+    """Tell the study how the cell of a trial ended; do nothing if the study knows it.
 
-    The cell's own process does, and the one that asked for the trial where that died before: both may, at a time.
+    The process of the cell does so, or the process that asked for the trial if the former died before; both may do so
+    at the same time.
     """
     from optuna.trial import TrialState
 

@@ -1,4 +1,4 @@
-"""What the study knows, as the record that a report is made of."""
+"""The record of a search for its report, made from the study."""
 
 import math
 import warnings
@@ -19,10 +19,10 @@ if TYPE_CHECKING:  # an extra
 
 
 STATES = {"COMPLETE": CellStatus.FINISHED, "PRUNED": CellStatus.PRUNED, "FAIL": CellStatus.FAILED}
-"""Of Optuna's trials, by their names."""
+"""The status for each state of a trial in Optuna, by the name of the state."""
 
 ENOUGH = 10
-"""Finished trials from which importances are told; of fewer, they are mostly chance."""
+"""The number of finished trials from which importances are computed; with fewer, they are mostly chance."""
 
 
 def record_of(
@@ -34,15 +34,15 @@ def record_of(
     complete: bool,
     confirmed: Mapping[str, str],
 ) -> SearchRecord:
-    """Return the search as it stands.
+    """Return the record of the search in its present state.
 
     Args:
-        plan: of the search.
-        store: of its trials.
-        result_of: the outcome of a cell, by its id; None where it has none.
-        num_wanted: how many trials there are to be, or None.
-        complete: whether no more are to come.
-        confirmed: which configurations were trained anew, as in `SearchRecord`.
+        plan: the plan of the search.
+        store: the trials of the search.
+        result_of: returns the result of a cell by its id, or None if it has none.
+        num_wanted: the total number of trials, or None.
+        complete: whether no more trials are to come.
+        confirmed: the configurations that were trained with fresh seeds, as in `SearchRecord`.
     """
     options, trials = plan.options, store.trials()
     return SearchRecord(
@@ -85,7 +85,7 @@ def _typed(space: Space, trial: "FrozenTrial") -> dict[str, str]:
 
 
 def _best(result: Result | None, goal: Goal) -> float | None:
-    """What is known of the first objective."""
+    """Return the value of the objective at the best epoch, or None if it is unknown."""
     if result is None or not result.over:
         return None
     value = {"val/accuracy": result.val_accuracy, "val/loss": result.val_loss}.get(goal, math.nan)
@@ -97,9 +97,9 @@ def _seconds(result: Result | None) -> float:
 
 
 def winners(trials: Sequence["FrozenTrial"], options: SearchOptions) -> list["FrozenTrial"]:
-    """The best trials, the best first, each cell once. Of several objectives, those that no other beats in all.
+    """Return the best trials, each cell once; for several objectives, only trials of the Pareto front.
 
-    They are ordered by the first objective.
+    They are ordered by the first objective, the best first.
     """
     costs = {
         trial.number: cost_of(trial.values, options.directions)
@@ -113,10 +113,10 @@ def winners(trials: Sequence["FrozenTrial"], options: SearchOptions) -> list["Fr
 
 
 def importances(study: "Study", trials: Sequence["FrozenTrial"]) -> dict[str, float] | None:
-    """How much of the variance of the first objective each parameter explains, over all finished trials.
+    """Return the share of the variance of the first objective that each parameter explains, over all finished trials.
 
     Functional analysis of variance over a random forest (Hutter, Hoos and Leyton-Brown, 2014). Parameters that only
-    some trials have are left out.
+    some trials have are left out. Return None if there are fewer than `ENOUGH` finished trials, or nothing varies.
     """
     import optuna
 
@@ -129,6 +129,6 @@ def importances(study: "Study", trials: Sequence["FrozenTrial"]) -> dict[str, fl
             found = optuna.importance.get_param_importances(
                 study, evaluator=evaluator, target=lambda trial: trial.values[0]
             )
-    except (ValueError, RuntimeError):  # all values equal, or nothing varies in all trials
+    except (ValueError, RuntimeError):  # all values are equal, or no parameter varies in all trials
         return None
     return {str(name): float(share) for name, share in found.items()}

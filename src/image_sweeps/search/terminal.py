@@ -1,4 +1,4 @@
-"""What the terminal shows of a search."""
+"""Output about a search on the terminal."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # keeps torch away from --help
 
 
 def show_search(sweep_id: str, plan: "SearchPlan") -> None:
-    """What a search varies, how, and what all its trials share, before the first of them."""
+    """Show the space, the options and the settings common to all trials, before the first trial starts."""
     options = plan.options
     CONSOLE.print(f"[bold]search {sweep_id}[/]")
     for name, said in plan.space.said.items():
@@ -30,7 +30,7 @@ def show_search(sweep_id: str, plan: "SearchPlan") -> None:
 
 
 def show_dry_search(num_over: int, num_trials: int | None, estimate: "Estimate | None") -> None:
-    """What is left of a search, and how long that may take."""
+    """Show how many trials are over, and how long the remaining ones may take."""
     left = f" of {num_trials}" if num_trials is not None else ""
     CONSOLE.print(f"dry run: {num_over}{left} trials are over; nothing was run")
     if estimate is not None:
@@ -38,6 +38,6 @@ def show_dry_search(num_over: int, num_trials: int | None, estimate: "Estimate |
 
 
 def show_confirmation(labels: Sequence[str], seeds: Sequence[int]) -> None:
-    """Which configurations are trained anew after a search."""
+    """Show which configurations are trained again after a search, and with which seeds."""
     named = ", ".join(labels)
     CONSOLE.print(f"to confirm: {named}, each with {len(seeds)} fresh seeds ({seeds[0]} to {seeds[-1]})", markup=False)

@@ -1,6 +1,6 @@
-"""A trial, from within its cell: it reports every epoch, may be given up, and tells how it ended.
+"""A trial as seen from its cell: the cell reports every epoch, may be pruned, and tells how it ended.
 
-A cell that is no trial has no `trial.json` in its folder, and nothing of this costs it more than looking for that.
+A cell that is not a trial has no `trial.json` in its folder; looking for that file is all that this module costs it.
 """
 
 import json
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 
 class TrialPruner(Protocol):
-    """Whether a cell is worth going on with."""
+    """A pruner of one cell, which decides after every epoch whether the cell goes on."""
 
     def report(self, epochs: Sequence[Epoch]) -> None:
-        """All epochs so far; those that are known already do not matter."""
+        """Report all epochs so far; epochs that were reported before are ignored."""
 
     def should_prune(self) -> bool:
-        """Whether to give the cell up, after the epochs that were reported."""
+        """Return whether to prune the cell after the reported epochs."""
 
     def diverged(self, past: "TrainingHistory", why: Exception) -> None:
-        """The cell cannot go on.
+        """Report that the training of the cell diverged.
 
         Raises:
-            Pruned: where that is worth knowing, and no failure.
+            Pruned: if the cell is a trial, for which divergence is information and not a failure.
         """
 
     def tell(self, result: "Result") -> None:
-        """How the cell ended."""
+        """Tell the search how the cell ended."""
 
 
 class NoPruner:
-    """Of a cell that is no trial."""
+    """The pruner of a cell that is not a trial; it does nothing."""
 
     def report(self, epochs: Sequence[Epoch]) -> None:
         pass
@@ -62,14 +62,14 @@ class NoPruner:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What the cell of a trial has to know. `trial.json` in its folder holds it.
+    """The facts about a trial that its cell needs; `trial.json` in the folder of the cell holds them.
 
     Attributes:
-        number: of the trial, in the study.
-        storage: the address of a database; None for the journal in the sweep's folder.
-        objectives: the names of what is to be reached.
-        pruner: as configured, `{"name": "median", ...}`.
-        num_epochs: that the trial has at most.
+        number: the number of the trial in the study.
+        storage: the address of a database, or None for the journal in the folder of the sweep.
+        objectives: the names of the objectives.
+        pruner: the options of the pruner, `{"name": "median", ...}`.
+        num_epochs: the largest number of epochs of the trial.
     """
 
     number: int
@@ -83,33 +83,33 @@ class Assignment:
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """That of the cell in `folder`; None where it is no trial."""
+        """Return the assignment of the cell in `folder`, or None if the cell is not a trial."""
         path = folder / CellFile.TRIAL
         return cls(**json.loads(path.read_text())) if path.exists() else None
 
 
 def pruner_for(folder: Path, note: Callable[[str], object]) -> TrialPruner:
-    """Who judges the cell in `folder`.
+    """Return the pruner of the cell in `folder`.
 
     Args:
-        folder: the cell's own.
-        note: is told where the search cannot be reached.
+        folder: the folder of the cell.
+        note: is called with a message if the search cannot be reached.
     """
     assignment = Assignment.load(folder)
     return NoPruner() if assignment is None else TrialReporter(assignment, folder.parent, note)
 
 
 class TrialReporter:
-    """The pruner of the search, which compares the cell with the other trials.
+    """The pruner of a trial, which lets the pruner of the search compare the cell with the other trials.
 
-    A search that cannot be reached is no reason to lose what the cell learns: it goes on, and is not pruned.
+    If the search cannot be reached, the cell goes on without being pruned, so that its training is not lost.
     """
 
     def __init__(self, assignment: Assignment, sweep_folder: Path, note: Callable[[str], object]) -> None:
         self.assignment, self.sweep_folder, self.note = assignment, sweep_folder, note
         self.pruner: Pruner = TypeAdapter(Pruner).validate_python(assignment.pruner)
         goals = assignment.objectives
-        self.reports = len(goals) == 1 and goals[0] in REPORTED  # of several objectives, Optuna takes no reports
+        self.reports = len(goals) == 1 and goals[0] in REPORTED  # Optuna accepts no reports for several objectives
         self._opened: Study | None = None
 
     def report(self, epochs: Sequence[Epoch]) -> None:
@@ -125,7 +125,7 @@ class TrialReporter:
     def tell(self, result: "Result") -> None:
         from image_sweeps.search.study import tell
 
-        if result.over:  # who asked for it decides whether one that failed is tried again
+        if result.over:  # the search decides whether a failed cell is retried
             self._try(lambda: tell(self._study(), self.assignment.number, result, self.assignment.objectives))
 
     def _report(self, epochs: Sequence[Epoch]) -> None:
@@ -154,7 +154,7 @@ class TrialReporter:
                 self._opened = optuna.load_study(
                     study_name=name_of(self.sweep_folder, address),
                     storage=storage_at(self.sweep_folder, address),
-                    sampler=optuna.samplers.RandomSampler(),  # nothing is drawn here
+                    sampler=optuna.samplers.RandomSampler(),  # draws nothing here
                     pruner=pruner_of(self.pruner, self.assignment.num_epochs),
                 )
         return self._opened
@@ -162,7 +162,7 @@ class TrialReporter:
     def _try(self, act: Callable[[], Any]) -> Any:
         try:
             return act()
-        except Exception as error:  # of the database, its driver, the disk, or Optuna
+        except Exception as error:  # from the database, its driver, the disk, or Optuna
             reason = str(error).strip().splitlines() or [type(error).__name__]
             self.note(
                 f"the search cannot be reached, and its trials go on unjudged: {type(error).__name__}: {reason[0]}"

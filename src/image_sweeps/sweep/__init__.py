@@ -1,1 +1,1 @@
-"""Sweeps: what a cell is, and how a grid of them is planned."""
+"""Sweeps: how a grid of cells is planned, how long it may take, and how it is run."""

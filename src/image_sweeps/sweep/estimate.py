@@ -1,9 +1,9 @@
-"""How long a sweep may take, by the epochs of cells like its own that were trained before.
+"""An estimate of the time of a sweep, from similar cells that were trained before.
 
-A cell takes as long as its epochs and what comes after them: the test, the figures, the artifacts. Both are medians
-over the past cells most like it. These are the ones that agree in everything that the cost of an epoch depends on
-(data, image size, network, batch size, device and so on); where there are none, those with the same data and network,
-whatever the rest. The cells are then dealt out as a launcher does it: each to the slot that is free first.
+The time of a cell consists of its epochs and of the work after them: the test, the figures, the artifacts. Both are
+medians over the most similar past cells. These agree in everything that the cost of an epoch depends on (data, image
+size, network, batch size, device and so on) or, if there are none, in data, image size, network and device. The cells
+are then assigned as a launcher does it: each to the slot that is free first.
 """
 
 import heapq
@@ -15,7 +15,7 @@ from statistics import median
 from image_sweeps.cell.cell import Cell
 
 DATA = "fingerprint"
-"""Stands for the data set: its name does not tell one archive from another."""
+"""The key that identifies the data set, whose name does not distinguish one archive from another."""
 
 SAME_NETWORK = (DATA, "dataset.image_size", "model", "device")
 
@@ -25,17 +25,17 @@ SAME_COST = (
     *("augmentation", "activation", "norm", "optimizer"),
     *("batch_size", "devices", "precision", "compile", "deterministic"),
 )
-"""With everything that is set of the model."""
+"""The keys that the cost of an epoch depends on, besides all settings of the model."""
 
 Traits = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class TimedCell:
-    """A finished cell.
+    """A finished cell and its times.
 
     Attributes:
-        params: the choices of its groups and its configuration, flattened, as text; the fingerprint of its data.
+        params: the choices of its groups and its flattened configuration, as text, and the fingerprint of its data.
         epoch_s: seconds of its last epoch, training and validation together.
         after_s: seconds from its last epoch to its end.
     """
@@ -47,14 +47,14 @@ class TimedCell:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a sweep may take, and what that rests on.
+    """The estimated time of a sweep, and its basis.
 
     Attributes:
-        seconds: None where there is nothing to go by.
-        num_slots: how many cells run at a time.
-        num_past: past cells that it was taken from.
-        num_unlike: cells like none before, which it leaves out.
-        may_stop: some cells may stop early, so that it is too long rather than too short.
+        seconds: the estimated time, or None if there are no similar past cells.
+        num_slots: the number of cells that run at a time.
+        num_past: the number of past cells that the estimate is based on.
+        num_unlike: the number of cells without similar past cells, which the estimate leaves out.
+        may_stop: whether cells may stop early, so that the estimate is too long rather than too short.
     """
 
     seconds: float | None
@@ -77,13 +77,13 @@ class Estimate:
 def estimate(
     cells: Sequence[Cell], past: Sequence[TimedCell], num_slots: int, num_done: Mapping[str, int] | None = None
 ) -> Estimate:
-    """How long these cells may take.
+    """Estimate how long these cells take.
 
     Args:
-        cells: what is to be run, in this order.
-        past: finished cells, any.
-        num_slots: how many run at a time.
-        num_done: epochs that are trained already, by the ids of the cells that go on from a checkpoint.
+        cells: the cells to run, in this order.
+        past: any finished cells.
+        num_slots: the number of cells that run at a time.
+        num_done: the number of epochs in the checkpoint of each cell that has one, by the id of the cell.
     """
     alike: dict[Traits, list[TimedCell]] = {}
     for one in past:
@@ -112,7 +112,7 @@ def estimate(
 
 
 def params_of(cell: Cell) -> dict[str, str]:
-    """What is recorded of a cell and the cost of its epochs may depend on, as `TimedCell.params`."""
+    """Return the parameters of a cell that the cost of its epochs may depend on, as in `TimedCell.params`."""
     raw = cell.raw
     flat = {
         f"{top}.{key}": value for top in ("dataset", "model") for key, value in raw[top].items() if key != "_target_"
@@ -122,14 +122,14 @@ def params_of(cell: Cell) -> dict[str, str]:
 
 
 def _traits(params: Mapping[str, str]) -> tuple[Traits, Traits]:
-    """In what past cells are to agree with this one: in everything, or if there are none, at least in this."""
+    """Return the traits to share with past cells: first all of them, then those of `SAME_NETWORK` as a fallback."""
     model = sorted(key for key in params if key.startswith("model."))
     everything = tuple((key, params.get(key, "")) for key in (*SAME_COST, *model))
     return everything, tuple((key, params.get(key, "")) for key in SAME_NETWORK)
 
 
 def _makespan(durations: Sequence[float], num_slots: int) -> float:
-    """When the last one ends, where each begins in the slot that is free first."""
+    """Return the time when the last cell ends, in seconds, if each begins in the slot that is free first."""
     free = [0.0] * num_slots
     for duration in durations:
         heapq.heapreplace(free, free[0] + duration)
@@ -141,7 +141,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration with two units at most, as in `3 h 20 min`."""
+    """Return a duration with at most two units, as in `3 h 20 min`."""
     whole = round(seconds)
     for unit, size, below, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
         if whole >= size:

@@ -1,9 +1,9 @@
-"""The grid of a sweep: every combination of the values on the command line, and of those that a configuration declares.
+"""The grid of a sweep: every combination of the values on the command line and of those that a configuration declares.
 
-A configuration, an experiment for example, declares a grid in `hydra.sweeper.params`, and in `hydra.sweeper.blocks` a
-list of grids, for values that belong together: the sweep is their union, each combined with `params`. Where both name a
-key, the block counts, and the command line before either. A key that a block does not name has, in the cells of that
-block, the value that the configuration gives it.
+A configuration, such as an experiment, declares a grid in `hydra.sweeper.params`, and a list of grids in
+`hydra.sweeper.blocks` for values that belong together: the sweep is the union of the blocks, each combined with
+`params`. If both name a key, the block overrides `params`, and the command line overrides both. A key that a block does
+not name has, in the cells of that block, the value that the configuration gives it.
 """
 
 import itertools
@@ -24,10 +24,10 @@ Arm = tuple[str, ...]
 """The overrides of one combination, in the order in which they are applied."""
 
 Grid = dict[str, list[str]]
-"""The values to try of each key, as overrides: `{"model": ["model=cnn", "model=mlp"]}`."""
+"""The values to try for each key, as overrides: `{"model": ["model=cnn", "model=mlp"]}`."""
 
 MAX_ARMS = 100_000
-"""Of a grid. More are a slip, as in `range(1e9)`, that would fill the memory before anything is said."""
+"""The largest number of arms in a grid. More are a mistake, as in `range(1e9)`, that would fill the memory."""
 
 BLOCKS = "hydra.sweeper.blocks"
 PARAMS = "hydra.sweeper.params"
@@ -35,15 +35,15 @@ EXAMPLE = "{model: cnn, optimizer.lr: '0.01,0.1'}"
 
 
 def arms_of(overrides: Sequence[Override], hydra: Sequence[str], config_name: str) -> list[Arm]:
-    """All combinations, those of the first override changing last. Needs `compose.hydra_at`.
+    """Return all combinations, the first override varying slowest. Needs `composition.hydra_at`.
 
     Args:
-        overrides: of the command line, each key once.
-        hydra: overrides of Hydra's own keys, which hold for all.
-        config_name: of the primary file.
+        overrides: the overrides of the command line, each key once.
+        hydra: overrides of Hydra's own keys, which hold for all arms.
+        config_name: the name of the primary configuration file.
 
     Raises:
-        ConfigError: where a declared grid is none.
+        ConfigError: if a declared grid is invalid, or the grid is too large.
     """
     asked = {key_of(texts[0]): texts for texts in map(values_of, overrides)}
     _refuse_too_many(asked)
@@ -62,7 +62,7 @@ def arms_of(overrides: Sequence[Override], hydra: Sequence[str], config_name: st
 
 
 def factors_of(arms: Sequence[Arm]) -> dict[str, tuple[str, ...]]:
-    """The overrides of each key that are not the same in all arms."""
+    """Return the overrides of each key that is not the same in all arms."""
     values: dict[str, dict[str, None]] = {}
     for text in itertools.chain.from_iterable(arms):
         if not text.startswith(OWNED_BY_HYDRA):
@@ -72,7 +72,7 @@ def factors_of(arms: Sequence[Arm]) -> dict[str, tuple[str, ...]]:
 
 
 def key_of(text: str) -> str:
-    """The key of an override."""
+    """Return the key of an override."""
     return text.split("=")[0]
 
 
@@ -84,9 +84,9 @@ def _refuse_too_many(grid: Grid) -> None:
 
 
 def values_of(override: Override) -> list[str]:
-    """The override once for each value that it sweeps over.
+    """Return the override once for each value that it sweeps over.
 
-    `++key` and `key` are the same: Hydra adds only what is missing, and the configuration misses nothing.
+    `++key` and `key` mean the same: Hydra adds a key only if it is missing, and the configuration has all keys.
     """
     key = override.get_key_element()
     line = str(override.input_line)
@@ -105,7 +105,7 @@ def values_of(override: Override) -> list[str]:
 
 
 def _uncountable(sweep: Any) -> str | None:
-    """Why the values of a range cannot be listed. Hydra would list them, whatever their number, before it is asked."""
+    """Return why the values of a range cannot be listed, or None; Hydra itself would list any number of them."""
     if not isinstance(sweep, RangeSweep):
         return None
     start, stop, step = (float(part) for part in (sweep.start or 0, sweep.stop or 0, sweep.step))
@@ -117,21 +117,21 @@ def _uncountable(sweep: Any) -> str | None:
 
 
 def _declared(hydra: Sequence[str], recipe: Arm, config_name: str) -> list[Grid]:
-    """The grids that a configuration declares; one without keys where it declares none.
+    """Return the grids that a configuration declares, or one grid without keys if it declares none.
 
-    Hydra reads it from the configuration without the swept choices; here every experiment may declare its own.
+    Hydra reads them from the configuration without the swept choices; here every experiment may declare its own.
     """
     try:
         sweeper = compose(config_name, [*hydra, *recipe], return_hydra_config=True).hydra.sweeper
-    except (HydraException, OmegaConfBaseException, ValueError, TypeError):  # the last of a choice that is no name
-        return [{}]  # what is wrong is said where the whole arm is composed
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError):  # TypeError: a choice that is not a name
+        return [{}]  # the mistake is reported when the whole arm is composed
     problems: list[str] = []
     params, blocks = _said(sweeper, "params"), _said(sweeper, "blocks")
     common = {} if params is None else _grid(PARAMS, params, problems)
     grids = [common]
     if isinstance(blocks, list) and blocks:
         named = [_grid(f"{BLOCKS}[{position}]", block, problems) for position, block in enumerate(blocks)]
-        # or the overrides of a cell would, by themselves, ask for the other blocks again
+        # otherwise the overrides of a cell would by themselves ask for the other blocks again
         only = {} if any(key_of(text) == BLOCKS for text in hydra) else {BLOCKS: [f"{BLOCKS}=null"]}
         grids = [{**block, **{k: texts for k, texts in common.items() if k not in block}, **only} for block in named]
     elif blocks is not None:
@@ -142,7 +142,7 @@ def _declared(hydra: Sequence[str], recipe: Arm, config_name: str) -> list[Grid]
 
 
 def _said(sweeper: DictConfig, key: str) -> Any:
-    """What a configuration says of its sweep, as plain containers. Another sweeper may have no such key."""
+    """Return an option of the sweeper as plain containers, or None: another sweeper may have no such key."""
     if key not in sweeper:
         return None
     try:
@@ -153,7 +153,7 @@ def _said(sweeper: DictConfig, key: str) -> Any:
 
 
 def _grid(where: str, declared: Any, problems: list[str]) -> Grid:
-    """The values of each key of a declared grid. What is wrong with it is added to `problems`."""
+    """Return the values of each key of a declared grid; add mistakes to `problems`."""
     if not isinstance(declared, dict):
         problems.append(f"{where} = {declared!r}: must be a mapping of overrides, as in {EXAMPLE}")
         return {}

@@ -1,4 +1,4 @@
-"""The cells that were finished before, as an estimate needs them."""
+"""The past cells that the estimate of a sweep is based on."""
 
 from collections.abc import Collection
 from itertools import islice
@@ -11,11 +11,11 @@ from image_sweeps.tracking.store import Store, StoreError, find_store
 EPOCH_S = "time/epoch_s"
 
 LATEST = 200
-"""Runs that are read: a server takes 10 ms for each; older ones say less of this machine."""
+"""The largest number of runs to read: a server takes 10 ms for each, and older runs tell less about this machine."""
 
 
 def past_cells(config: Config, fingerprints: Collection[str]) -> list[TimedCell]:
-    """The latest finished cells on the data sets with these fingerprints. Where there is no store, none is created."""
+    """Return the latest finished cells on the data sets with these fingerprints, without creating a missing store."""
     store = existing_store(config)
     if store is None:
         return []
@@ -26,7 +26,7 @@ def past_cells(config: Config, fingerprints: Collection[str]) -> list[TimedCell]
 
 
 def existing_store(config: Config) -> Store | None:
-    """The store that `config` names, if it is there."""
+    """Return the store that `config` names, or None if it does not exist."""
     try:
         return find_store(config.outputs_dir, config.tracking.uri, config.tracking.experiment)
     except StoreError:

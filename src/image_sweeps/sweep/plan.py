@@ -1,4 +1,4 @@
-"""From one command line to the cells of a sweep, all of them composed and checked before the first one runs."""
+"""The plan of a sweep, made from one command line: all cells are composed and checked before the first one runs."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from image_sweeps.system.console import planning
 from image_sweeps.system.files import folder_problem
 
 OF_THE_SWEEP = (*sorted(SWEEP_KEYS), "devices", "outputs_dir", "tracking")
-"""Keys that are the same for all cells."""
+"""Keys that must be the same for all cells."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep's cells, each once.
+    """The cells of a sweep, each once.
 
     Attributes:
-        factors: what the sweep varies: `{"model": ("model=cnn", "model=cnn_batch")}`. Where a key is named by some
-            cells only, the others have the value that their configuration gives it.
-        cells: in the order of the grid.
-        num_duplicates: arms of the grid that are the same cell as an earlier one.
+        factors: the overrides of each key that varies: `{"model": ("model=cnn", "model=cnn_batch")}`. If only some
+            cells name a key, the others have the value that their configuration gives it.
+        cells: the cells in the order of the grid.
+        num_duplicates: the number of arms that give the same cell as an earlier arm.
     """
 
     factors: dict[str, tuple[str, ...]]
@@ -35,12 +35,12 @@ class Plan:
 
 
 def plan(overrides: Sequence[str], config_name: str = "config") -> Plan:
-    """The grid that `overrides` span; those of Hydra's own keys hold for every arm. Needs `compose.hydra_at`.
+    """Plan the grid that `overrides` span; those of Hydra's own keys hold for every arm. Needs `composition.hydra_at`.
 
     Raises:
-        ConfigError: with every mistake in any arm, naming the arm, or with the reason why a data set cannot be had.
+        ConfigError: with every mistake in any arm, naming the arm, or with the reason why a data set is not available.
     """
-    by_key = {o.get_key_element(): o for o in parse(overrides)}  # the last one said of a key counts
+    by_key = {o.get_key_element(): o for o in parse(overrides)}  # the last override of a key counts
     task = [o for o in by_key.values() if not o.is_hydra_override()]
     hydra = [str(o.input_line) for o in by_key.values() if o.is_hydra_override()]
     arms = arms_of(task, hydra, config_name)
@@ -59,13 +59,13 @@ def plan(overrides: Sequence[str], config_name: str = "config") -> Plan:
 
 
 def overrides_of_cell(arm: Arm, hydra: Sequence[str]) -> list[str]:
-    """The command line that makes a cell by itself, which is told nothing of how a sweep is run."""
+    """Return the overrides that make a cell by itself, without the keys that say how a sweep is run."""
     where = [text for text in hydra if key_of(text) == SEARCHPATH]
     return where + [text for text in arm if key_of(text) not in SWEEP_KEYS]
 
 
 def unsweepable(factors: Iterable[str]) -> Iterator[str]:
-    """Why some keys cannot be swept."""
+    """Yield the reasons why some of these keys cannot be swept."""
     for key in factors:
         if key in SWEEP_KEYS:
             yield f"{key}: cannot be swept; it says how the whole sweep is run"
@@ -74,7 +74,7 @@ def unsweepable(factors: Iterable[str]) -> Iterator[str]:
 
 
 def composed_arms(arms: Sequence[Arm], factors: Container[str], composer: Composer) -> dict[Arm, Composed]:
-    """The configuration of each arm.
+    """Return the configuration of each arm.
 
     Raises:
         ConfigError: with every mistake in any arm, naming the arm.
@@ -99,17 +99,17 @@ def composed_arms(arms: Sequence[Arm], factors: Container[str], composer: Compos
 
 
 def refuse_unwritable(config: Config) -> None:
-    """Refuse an `outputs_dir` that nothing can be written to.
+    """Refuse an `outputs_dir` that cannot be written to.
 
     Raises:
-        ConfigError: where that is so, and something is to be written.
+        ConfigError: if the folder cannot be written to, unless this is a dry run.
     """
     if not config.dry_run and (problem := folder_problem("outputs_dir", config.outputs_dir)):
         raise ConfigError([problem])
 
 
 def _varied(arm: Sequence[str], factors: Container[str]) -> list[str]:
-    """The overrides of an arm that differ between arms."""
+    """Return the overrides of an arm that differ between arms."""
     return [text for text in arm if key_of(text) in factors]
 
 
@@ -124,12 +124,12 @@ Source = tuple[Part, Path]
 
 
 def source_of(config: Config) -> Source:
-    """The data set, however it is split, and where it is."""
+    """Return the data set without its split settings, and its folder."""
     return config.dataset.model_copy(update=UNSPLIT), config.data_dir
 
 
 def prepared_data(configs: Sequence[Config]) -> dict[Source, str]:
-    """The fingerprint of every data set, with its files in place before any cell starts."""
+    """Put the files of every data set in place before any cell starts, and return the fingerprint of each data set."""
     fingerprints = {}
     for dataset, data_dir in dict.fromkeys(map(source_of, configs)):
         source: Dataset = dataset.build(data_dir)

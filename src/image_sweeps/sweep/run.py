@@ -1,4 +1,4 @@
-"""A planned sweep, run: what is missing of it is handed to a launcher, and the whole is summed up, however it ended."""
+"""The run of a planned sweep: a launcher runs the missing cells, and the sweep is summed up, however it ended."""
 
 import shlex
 import traceback
@@ -40,16 +40,16 @@ from image_sweeps.tracking.store import Store, checkpoint_wal, open_store_or_ref
 from image_sweeps.tracking.view import show_runs
 
 Launch = Callable[[Sequence[Sequence[str]]], object]
-"""What runs the jobs, each given as its list of overrides, and comes back when all of them are over."""
+"""A function that runs jobs, each given as its list of overrides, and returns when all of them are over."""
 
 SOME_FAILED = 1
 
 
 def dry_run(plan: Plan, num_slots: int) -> None:
-    """Show what `run_sweep` would do, and how long that may take, and do nothing.
+    """Show what `run_sweep` would do and how long that may take, without doing it.
 
     Raises:
-        ConfigError: as `run_sweep` would.
+        ConfigError: if the sweep to resume does not exist, or depends on something that has changed.
     """
     config = plan.cells[0].config
     folder, _ = plan_to_save(plan, config)
@@ -67,13 +67,14 @@ def dry_run(plan: Plan, num_slots: int) -> None:
 
 
 def run_sweep(plan: Plan, launch: Launch) -> int:
-    """Run what is missing of the cells of `plan`. Whatever failed has been shown. Returns the exit code.
+    """Run the missing cells of `plan`, show all failures, and return the exit code.
 
     Raises:
-        ConfigError: where a sweep is to be resumed that is not there, is running, or rests on what has changed.
-        SupersededError: where another process, which could not know of this one, has taken the sweep over.
+        ConfigError: if the sweep to resume does not exist, is running, or depends on something that has changed, or if
+            the store cannot be opened.
+        SupersededError: if another process, which could not know of this one, has taken over the sweep.
     """
-    config = plan.cells[0].config  # what is read from it is the same for all: it cannot be swept
+    config = plan.cells[0].config  # only keys that cannot be swept are read from it
     folder, planned = plan_to_save(plan, config)
     show_plan(planned.sweep, plan)
 
@@ -91,18 +92,18 @@ def run_and_report(
     planned: SavedPlan,
     work: Callable[["Sweep", Interrupt], object],
 ) -> int:
-    """Let `work` run cells, record the sweep, and sum it up, however that ended. Returns the exit code.
+    """Let `work` run cells, record the sweep, sum it up however it ended, and return the exit code.
 
     Args:
-        config: of any cell; what is read from it is the same for all.
-        cells: that are to finish; `work` may add to them.
-        folder: the sweep's.
-        planned: what is written there of the plan.
-        work: what runs the cells, and raises KeyboardInterrupt where somebody asked to stop.
+        config: the configuration of any cell; only keys that are the same for all cells are read from it.
+        cells: the cells that are to finish; `work` may add others to the sweep.
+        folder: the folder of the sweep.
+        planned: the plan to save in the folder.
+        work: runs the cells, and raises KeyboardInterrupt if somebody asked to stop.
 
     Raises:
-        ConfigError: where another process runs the sweep, or its store cannot be opened.
-        SupersededError: where another process, which could not know of this one, has taken the sweep over.
+        ConfigError: if another process runs the sweep, or the store cannot be opened.
+        SupersededError: if another process, which could not know of this one, has taken over the sweep.
     """
     store = open_store_or_refuse(config)
     with exclusive(folder) as claim, Interrupt.on_signals() as interrupt:
@@ -118,12 +119,12 @@ def run_and_report(
                 status = CellStatus.INTERRUPTED
             except SupersededError:
                 raise
-            except Exception as error:  # the launcher gave up, as joblib's does when a worker dies
+            except Exception as error:  # the launcher gave up, as the joblib launcher does when a worker dies
                 show_error(_explain(error, folder))
             sweep.close(interrupted=status is CellStatus.INTERRUPTED)
             written = _summed_up(sweep)
         finally:
-            with suppress(DiskError):  # which has been told; the run ends when the sweep is resumed
+            with suppress(DiskError):  # already shown; the run is ended when the sweep is resumed
                 sweep.journal.end(status)
             sweep.deliver()
     show_results(sweep.results)
@@ -139,13 +140,13 @@ def run_and_report(
 
 @dataclass(frozen=True)
 class Sweep:
-    """The cells that are asked for, and what has become of them.
+    """The cells of a sweep, and their results.
 
     Attributes:
-        cells: in the order of the plan; a search finds them on the way.
-        folder: the sweep's own; each cell has one in it, named by its id.
-        journal: of its own run.
-        store: where it is recorded, or None where its records stay in the folder for now.
+        cells: the cells in the order of the plan; a search adds its cells while it runs.
+        folder: the folder of the sweep, in which each cell has a folder named by its id.
+        journal: the journal of the sweep's own run.
+        store: the store that the sweep is recorded in, or None if its records stay in the folder for now.
     """
 
     cells: list[Cell]
@@ -155,7 +156,7 @@ class Sweep:
 
     @property
     def results(self) -> list[Result]:
-        """The outcomes that there are."""
+        """The results of the cells that have one."""
         found = (Result.load(self.folder / cell.id) for cell in self.cells)
         return [result for result in found if result is not None]
 
@@ -169,11 +170,11 @@ class Sweep:
 
     @property
     def num_missing(self) -> int:
-        """How many cells were not run, or interrupted."""
+        """The number of cells that were not run or were interrupted."""
         return len(self.cells) - self.num_failed - sum(result.over for result in self.results)
 
     def load_status(self, *, reuse: bool) -> None:
-        """Look what is there of the cells, and say so; with `reuse` also in all other sweeps."""
+        """Find and show the status of the cells; with `reuse`, adopt results of cells that other sweeps finished."""
         statuses = [load_status(self.folder / cell.id) for cell in self.cells]
         missing = [c.id for c, s in zip(self.cells, statuses, strict=True) if s is not CellStatus.FINISHED]
         taken = runs.finished(self.store, missing) if self.store and reuse and missing else {}
@@ -183,10 +184,10 @@ class Sweep:
         show_standings(format_counts(load_status(self.folder / cell.id) for cell in self.cells), len(taken))
 
     def run(self, launch: Launch, interrupt: Interrupt) -> None:
-        """Launch what has not finished, and what failed again, as often as `retries` says.
+        """Launch the unfinished cells, and the failed ones again as often as `retries` allows.
 
         Raises:
-            KeyboardInterrupt: where the user, or the machine, asked to stop.
+            KeyboardInterrupt: if the user or the machine asked to stop.
         """
         policy = FailurePolicy.of(self.cells[0].config)
         attempts: Counter[str] = Counter()
@@ -200,7 +201,7 @@ class Sweep:
                 return
 
     def _waiting(self, policy: FailurePolicy, attempts: Counter[str]) -> list[Cell]:
-        """The cells without an outcome, and those that failed and have an attempt left."""
+        """Return the cells that have no result yet and the failed cells that may be retried."""
         outcomes = {result.cell: result for result in self.results}
         return [
             cell
@@ -209,7 +210,7 @@ class Sweep:
         ]
 
     def jobs(self, waiting: Sequence[Cell]) -> list[list[str]]:
-        """The jobs of these cells, each saved in its folder."""
+        """Save these cells in their folders, and return their jobs."""
         positions = {cell.id: position for position, cell in enumerate(self.cells, start=1)}
         jobs = []
         for cell in waiting:
@@ -220,7 +221,7 @@ class Sweep:
         return jobs
 
     def close(self, *, interrupted: bool) -> None:
-        """End the runs of cells whose processes are gone without a word, so that none stays RUNNING."""
+        """End the runs of cells whose processes are gone without ending them, so that no run stays RUNNING."""
         status, reason = CellStatus.FAILED, "its process ended without leaving a result"
         if interrupted:
             status, reason = CellStatus.INTERRUPTED, "interrupted at once"
@@ -234,7 +235,7 @@ class Sweep:
                 Result(cell.id, cell.name, status, reason, journal.progress.run_id).save(self.folder / cell.id)
 
     def deliver(self) -> bool:
-        """Bring to the store what is not there yet. Returns whether the store is there to take it."""
+        """Deliver the missing records to the store, and return whether the store is available."""
         if self.store is None:
             return False
         try:
@@ -246,7 +247,7 @@ class Sweep:
 
 
 def _summed_up(sweep: Sweep) -> Report | None:
-    """The report, written and kept with the sweep's run. Whatever hinders it, what the sweep has found stays found."""
+    """Write the report and keep it with the sweep's run; on an error return None: the results of the sweep remain."""
     from image_sweeps.report.publish import publish
 
     try:
@@ -263,16 +264,17 @@ def _summed_up(sweep: Sweep) -> Report | None:
 
 
 def _explain(error: Exception, folder: Path) -> str:
-    """What the disk has to do with it, or else the traceback."""
+    """Return the disk problem behind an error or, if there is none, the traceback."""
     trouble = disk_trouble(error, folder)
     return str(trouble) if trouble else "".join(traceback.format_exception(error)).rstrip()
 
 
 def plan_to_save(plan: Plan, config: Config) -> tuple[Path, SavedPlan]:
-    """The sweep's folder, and what is to be written there of the plan; of a new sweep, or the one that it resumes.
+    """Return the folder of the sweep, new or resumed, and the plan to save in it.
 
     Raises:
-        ConfigError: where a sweep is to be resumed that is not there, or rests on what has changed.
+        ConfigError: if the sweep to resume does not exist, has none of the cells, or depends on something that has
+            changed.
     """
     if config.resume is None:
         planned = SavedPlan.of(plan.cells, plan.factors, unique_id(), typed())
@@ -284,7 +286,7 @@ def plan_to_save(plan: Plan, config: Config) -> tuple[Path, SavedPlan]:
 
 
 def _resumed(earlier: SavedPlan, now: SavedPlan, *, anyway: bool) -> SavedPlan:
-    """The sweep with what is asked for now, where nothing that results rest on has changed, or that is all right."""
+    """Return `earlier` with the cells of `now`; unless `anyway`, refuse if something that results depend on changed."""
     changes = earlier.changes(now)
     if changes and not anyway:
         what = "\n".join(f"- {change}" for change in changes)
@@ -303,7 +305,7 @@ def _resumed(earlier: SavedPlan, now: SavedPlan, *, anyway: bool) -> SavedPlan:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[Claim]:
-    """Nobody else runs the sweep of `folder` as long as the block; or, where it has no locks, as the claim holds."""
+    """Yield a claim on the sweep in `folder`, locked for the block; without file locks, the claim alone protects it."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(folder / SweepFile.LOCK, timeout_s=0))
@@ -313,10 +315,10 @@ def exclusive(folder: Path) -> Iterator[Claim]:
 
 
 def folder_overrides(folder: Path, cell_id: str) -> list[str]:
-    """What tells Hydra where a cell's job lives. Unquoted, an id such as 1020079e5857 would be read as a number."""
+    """Return the overrides for the folder of a cell's job. Unquoted, an id such as 1020079e5857 would be a number."""
     return [f"hydra.sweep.dir={_quoted(str(folder))}", f"hydra.sweep.subdir={_quoted(cell_id)}"]
 
 
 def _quoted(text: str) -> str:
-    """A string of Hydra's override grammar."""
+    """Return `text` as a quoted string of Hydra's override grammar."""
     return str(QuotedString(text, Quote.single).with_quotes())

@@ -1,4 +1,4 @@
-"""What the terminal shows of a sweep: its plan, and its results."""
+"""Output about a sweep on the terminal: its plan and its results."""
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
@@ -25,15 +25,15 @@ TRAINING_KEYS = (
 
 
 MAX_LISTED = 20
-"""Of the cells, and of the values of a factor, that a dry run shows."""
+"""The largest number of cells, and of values of a factor, that a dry run shows."""
 
 
 MAX_ROWS = 24
-"""Of a table of results."""
+"""The largest number of results that are all shown; of more, at most this many finished and unfinished ones each."""
 
 
 def show_plan(sweep_id: str, plan: "Plan") -> None:
-    """What a sweep varies and what all its cells share, before the first of them."""
+    """Show what a sweep varies and what all its cells share, before the first cell starts."""
     count = f"{len(plan.cells)} cell{'s'[: len(plan.cells) != 1]}"
     CONSOLE.print(f"[bold]sweep {sweep_id}[/]  {count}")
     for key, values in plan.factors.items():
@@ -45,11 +45,11 @@ def show_plan(sweep_id: str, plan: "Plan") -> None:
 
 
 def show_choices(cells: "Sequence[Cell]", without: Container[str] = ()) -> None:
-    """The choices and settings that `cells` have in common; what differs between them is passed over.
+    """Show the choices and settings that all `cells` have in common.
 
     Args:
-        cells: all of them.
-        without: keys that differ in others.
+        cells: the cells, at least one.
+        without: keys that are left out because other cells differ in them.
     """
     first = cells[0]
     for group, choice in first.choices.items():
@@ -64,12 +64,12 @@ def show_choices(cells: "Sequence[Cell]", without: Container[str] = ()) -> None:
 
 
 def show_dry_run(plan: "Plan", steps: Mapping[str, str], estimate: "Estimate") -> None:
-    """What a sweep would do, and how long that may take.
+    """Show what a sweep would do, and how long that may take.
 
     Args:
-        plan: the sweep's.
-        steps: what would become of each cell, by its id.
-        estimate: of the cells that would be run.
+        plan: the plan of the sweep.
+        steps: the next step of each cell, by the id of the cell.
+        estimate: the estimated time of the cells that would be run.
     """
     counts = Counter(steps[cell.id] for cell in plan.cells)
     kinds = ", ".join(f"{count:,} {state}" for state, count in counts.items())
@@ -91,19 +91,19 @@ def show_dry_run(plan: "Plan", steps: Mapping[str, str], estimate: "Estimate") -
 
 
 def _cut(values: Sequence[str]) -> list[str]:
-    """The first of many."""
+    """Return the first `MAX_LISTED` values, and the number of the others if there are any."""
     more = len(values) - MAX_LISTED
     return [*values[:MAX_LISTED], *([f"and {more:,} more"] if more > 0 else [])]
 
 
 def show_standings(text: str, num_reused: int) -> None:
-    """What there is of a sweep's cells before it runs, in one line."""
+    """Show in one line the status of the cells before the sweep runs."""
     reused = f" ({num_reused} of them in other sweeps)" if num_reused else ""
     CONSOLE.print(text + reused)
 
 
 def show_results(results: Sequence["Result"]) -> None:
-    """One row a cell; the one that validation prefers is marked. Of many, the best and those that failed."""
+    """Show one row per cell and mark the best by validation; of many cells, only the best and the unfinished ones."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("cell", overflow="fold")
     for heading in ("val acc", "test acc (95% interval)", "epoch", "params", "s"):
@@ -138,20 +138,20 @@ def show_results(results: Sequence["Result"]) -> None:
 
 
 def _best(results: Sequence["Result"]) -> list["Result"]:
-    """The cells that validation prefers, and those that did not finish."""
+    """Return the best cells by validation, and those that did not finish."""
     best = sorted((r for r in results if r.finished), key=lambda r: (-r.val_accuracy, r.val_loss))
     return best[:MAX_ROWS] + [r for r in results if not r.over][:MAX_ROWS]
 
 
 def show_unfinished(num_missing: int, num_failed: int, sweep_id: str) -> None:
-    """What is left of a sweep, and how to go on with it."""
+    """Show how many cells of a sweep are left, and how to resume it."""
     left = [f"{num_missing} not finished"] * bool(num_missing) + [f"{num_failed} failed"] * bool(num_failed)
     if left:
         CONSOLE.print(f"\n{', '.join(left)}: the same command with resume={sweep_id} goes on with them.")
 
 
 def short(value: object) -> str:
-    """A setting as one would type it."""
+    """Return a setting as one would type it."""
     if isinstance(value, tuple):
         return f"[{','.join(map(short, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,1 +1,1 @@
-"""What is asked of the operating system: files, locks, signals, processes, the console. Nothing of it trains."""
+"""Access to the operating system: files, locks, signals, processes and the console. Nothing in it trains."""

@@ -1,4 +1,4 @@
-"""The console: what is written to the terminal, and to standard error. In a log or a pipe, bars are not shown."""
+"""The console: output to the terminal and to standard error. In a log or a pipe, progress bars are not shown."""
 
 import os
 import time
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # keeps torch away from --help
 
 
 PATIENCE_S = 1.0
-"""What takes longer shows how far it is."""
+"""The duration in seconds after which planning shows its progress."""
 
 
 STDOUT, STDERR = 1, 2
@@ -30,19 +30,19 @@ ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def show_error(text: str) -> None:
-    """A message that stands by itself, on standard error."""
+    """Print a message on standard error."""
     shown = text.encode(errors="backslashreplace").decode()  # bytes on a command line need not be UTF-8
     ERRORS.print(shown, markup=False)
 
 
 def show_row(heading: str, text: str) -> None:
-    """A line of what is shown before training: its heading, and what there is to say."""
+    """Print one line of the summary before training: a heading and its text."""
     CONSOLE.print(f"  [dim]{heading:<12}[/] {escape(text)}", soft_wrap=True)
 
 
 @contextmanager
 def planning(num_arms: int) -> Iterator[Callable[[], None]]:
-    """What is called after each arm that was looked at; a bar shows how far that is, where it takes its time."""
+    """Yield a function to call after each planned arm; a bar shows the progress if planning exceeds `PATIENCE_S`."""
     columns = (TextColumn("planning"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal)
     task = bar.add_task("arms", total=num_arms)
@@ -60,7 +60,7 @@ def planning(num_arms: int) -> Iterator[Callable[[], None]]:
 
 
 def redirect_output(path: Path, mode: int = 0o644) -> None:
-    """Append what is written to standard output and error, by whomever in this process, to the file at `path`."""
+    """Append everything that this process writes to standard output and error to the file at `path`."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
     os.dup2(file, STDOUT)
     os.dup2(file, STDERR)

@@ -1,4 +1,4 @@
-"""Passwords in addresses are taken out at the start of a process, so that nothing after it can write them down."""
+"""Removal of passwords from addresses at the start of a process, so that no later code can write them down."""
 
 import os
 from urllib.parse import unquote, urlsplit
@@ -7,18 +7,18 @@ ADDRESS, USER, PASSWORD = "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "ML
 
 
 def has_credentials(address: str) -> bool:
-    """Whether there is a user part in it."""
+    """Return whether the address has a user part."""
     return "@" in urlsplit(address).netloc
 
 
 def hide_credentials() -> None:
-    """Move the user part of the tracking server's address in the environment to where MLflow looks for it too.
+    """Move the user part of the tracking server's address to the environment variables that MLflow also reads.
 
-    There it is inherited by the processes of the cells, and is no part of any configuration.
+    The processes of the cells inherit these variables, and no configuration contains them.
     """
     parts = urlsplit(os.environ.get(ADDRESS, ""))
     credentials, at, host = parts.netloc.rpartition("@")
-    if not at or not parts.scheme.startswith("http"):  # of a database it is what opens it
+    if not at or not parts.scheme.startswith("http"):  # a database cannot be opened without its user part
         return
     user, _, password = credentials.partition(":")
     os.environ[ADDRESS] = parts._replace(netloc=host).geturl()

@@ -1,4 +1,4 @@
-"""What kind of file system a folder is on."""
+"""The kind of file system that a folder is on."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ OF_NETWORKS = frozenset(
         *("nfs4", "orangefs", "panfs", "pvfs2", "s3fs", "smb2", "smb3", "smbfs", "sshfs", "webdav", "wekafs"),
     )
 )
-"""Kinds that several machines can have at a time, by the names that mount(8) gives them."""
+"""The kinds of file systems that several machines can mount at the same time, by their names in mount(8)."""
 
 
 def network_file_system(path: Path) -> str | None:
-    """The kind of the network file system that `path` is on, or would be on; None where it is on a disk."""
+    """Return the kind of the network file system that `path` is on, or would be on; None if it is on a disk."""
     real = path.resolve()
     mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}  # the last one counts
     kind = next((mounts[folder] for folder in (real, *real.parents) if folder in mounts), "")

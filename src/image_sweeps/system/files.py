@@ -1,6 +1,6 @@
-"""Files that are whole or not there, whatever befalls the process, the disk or the power while they are written.
+"""Files that are either complete or absent, whatever happens to the process, disk or power while they are written.
 
-Renaming over the old file, and when what has to be synced: T. S. Pillai et al., "All File Systems Are Not Created
+The source for renaming over the old file, and for when to sync: T. S. Pillai et al., "All File Systems Are Not Created
 Equal", OSDI 2014.
 """
 
@@ -18,24 +18,24 @@ from typing import Any, BinaryIO, Self
 from filelock import FileLock, Timeout
 
 UNFINISHED = ".unfinished"
-"""Ends the names of temporary files."""
+"""The suffix of the names of temporary files."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
 OF_TORCH = ("iostream error", "inline_container", "PytorchStreamWriter")
-"""What torch says where a file that it has opened itself could not be written, and not why."""
+"""Texts of torch's errors for a file that it opened itself and could not write; they do not tell the reason."""
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 class DiskError(OSError):
-    """The disk does not take what is to be written. Says which file and disk, why, and what can be done."""
+    """The disk refuses a write. The message names the file and the disk, the reason, and what the user can do."""
 
     @classmethod
     def at(cls, path: Path, error: OSError) -> Self:
-        """What `error` means for the file at `path`."""
+        """Return the DiskError of `error` for the file at `path`."""
         return cls(error.errno, f"{path}: could not be written: {_reason(path, error)}. {_next_step(error)}")
 
     def __str__(self) -> str:
@@ -43,13 +43,13 @@ class DiskError(OSError):
 
 
 def disk_trouble(error: BaseException, path: Path) -> DiskError | None:
-    """What the disk has to do with an error: where it came of a full or read-only one, that, else None.
+    """Return the DiskError that caused `error`, or a new one if a full or read-only disk caused it, else None.
 
-    Libraries tell it in words of their own or not at all, and cleaning up after the first error may meet a second.
+    Libraries report such a disk in their own words or not at all, and cleanup after the first error may cause a second.
 
     Args:
-        error: that was caught.
-        path: what was being written, where the system does not say.
+        error: the exception that was caught.
+        path: the path that was being written, for errors that do not name it.
     """
     chain = list(_chain(error))
     if told := [cause for cause in chain if isinstance(cause, DiskError)]:
@@ -63,7 +63,7 @@ def disk_trouble(error: BaseException, path: Path) -> DiskError | None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns what the system says while `path` is written into a `DiskError`."""
+    """Turn an OSError that is raised while `path` is written into a `DiskError`."""
     try:
         yield
     except DiskError:
@@ -73,18 +73,19 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 Place = Callable[[Path, Path], object]
-"""What gives a finished temporary file its name."""
+"""A function that gives a finished temporary file (first argument) its final name (second argument)."""
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], place: Place = Path.replace) -> None:
     """Let `write` fill a temporary file beside `path`, and put it in place in one step.
 
-    Whoever opens `path`, at any moment and after any crash, finds the old contents or the new; once this has returned,
-    the new, even where the power goes. Temporary files that killed writers have left in the folder are removed.
+    A reader of `path` finds the old or the new contents, at any moment and after any crash. After this function has
+    returned, `path` holds the new contents even after a power failure. Temporary files that killed writers left in the
+    folder are removed.
 
     Raises:
-        DiskError: where the disk does not take it. `path` holds the old contents, or, where the very last step failed,
-            the new.
+        DiskError: if the disk refuses the write. `path` holds the old contents or, if only the last step failed, the
+            new ones.
     """
     with disk_errors(path):
         make_folder(path.parent)
@@ -100,24 +101,24 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], place: Place = 
                 place(temporary, path)
                 _sync(folder)
         finally:
-            with suppress(OSError):  # it is removed next time, and why it could not be written is what counts
+            with suppress(OSError):  # it is removed next time; the error of the write matters more
                 temporary.unlink(missing_ok=True)
     finally:
         os.close(folder)
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_whole` for text, as UTF-8."""
+    """Write `text` as UTF-8 with `write_whole`."""
     write_whole(path, lambda file: file.write(text.encode()))
 
 
 def write_first(path: Path, text: str) -> bool:
-    """`write_text` where there is no such file yet, of whichever machine that shares the folder.
+    """Write `text` as `write_text` does, unless this or another machine that shares the folder has written the file.
 
-    Returns: whether the file is this one.
+    Returns: whether this call wrote the file.
 
     Raises:
-        DiskError: where the disk does not take it.
+        DiskError: if the disk refuses the write.
     """
     try:
         write_whole(path, lambda file: file.write(text.encode()), _link)
@@ -127,11 +128,11 @@ def write_first(path: Path, text: str) -> bool:
 
 
 class _TakenError(Exception):
-    """There is such a file already."""
+    """The file exists already."""
 
 
 def _link(temporary: Path, path: Path) -> None:
-    """Give a file its name where no other has it; the server of a network file system decides."""
+    """Give the temporary file its final name if the name is free; on a network file system the server decides."""
     try:
         path.hardlink_to(temporary)
     except FileExistsError:
@@ -144,18 +145,18 @@ def _link(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, timeout_s: float = -1) -> Iterator[None]:
-    """Nobody else has the lock at `path` as long as the block; it falls with the process.
+    """Hold the lock at `path` while the block runs; the lock ends with the process.
 
-    Where the file system has no locks, as some that are shared have not, nobody is kept out: what must not happen there
-    either, a `image_sweeps.cell.claim.Claim` prevents.
+    Some shared file systems have no locks; there the block runs without one. `image_sweeps.cell.claim.Claim` prevents
+    what must not happen even there.
 
     Args:
-        path: of an empty file that is left there.
-        timeout_s: how long is waited for whoever has it; -1 for as long as it takes.
+        path: the path of an empty file, which is not removed afterwards.
+        timeout_s: seconds to wait for the present holder of the lock; -1 waits without limit.
 
     Raises:
-        filelock.Timeout: where it was not to be had.
-        DiskError: where there can be no such file.
+        filelock.Timeout: if the lock could not be acquired in time.
+        DiskError: if the file cannot be created.
     """
     with disk_errors(path):
         make_folder(path.parent)
@@ -177,7 +178,7 @@ def locked(path: Path, timeout_s: float = -1) -> Iterator[None]:
 
 
 def has_locks(path: Path) -> bool:
-    """Whether the file system of `path` has locks. FileLock would take one that outlives its process for it."""
+    """Return whether the file system of `path` has locks; without them, FileLock's fallback outlives its process."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -191,7 +192,7 @@ def has_locks(path: Path) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, with those above it, so that it is there after a power cut too."""
+    """Make a folder and its parents, so that they exist even after a power failure."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -200,7 +201,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring to the disk which files there are in a folder: a file that is new may be gone after a power cut else."""
+    """Sync the entries of a folder to the disk; otherwise a power failure may remove a new file."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         _sync(opened)
@@ -209,7 +210,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def folder_problem(key: str, folder: Path) -> str | None:
-    """Why nothing can be written into the folder that `key` names, as a problem of the configuration."""
+    """Return why nothing can be written into `folder`, as a problem of the configuration key `key`, else None."""
     try:
         reason = why_not_writable(folder)
     except (OSError, ValueError) as error:  # too long to be a path, or with a NUL in it
@@ -218,7 +219,7 @@ def folder_problem(key: str, folder: Path) -> str | None:
 
 
 def why_not_writable(folder: Path) -> str | None:
-    """Why nothing can be written into `folder`, which need not be there yet; None where that can be tried."""
+    """Return why nothing can be written into `folder`, which need not exist yet; None if no obstacle is known."""
     there = _there(folder)
     if not there.is_dir():
         return f"{there} is a file"
@@ -233,7 +234,7 @@ def why_not_writable(folder: Path) -> str | None:
 
 
 class _File(io.FileIO):
-    """Remembers why it could not be written: those who write may tell it in other words, as `torch.save` does."""
+    """A file that remembers why a write failed: writers such as `torch.save` report the error in other words."""
 
     trouble: OSError | None = None
 
@@ -261,10 +262,10 @@ def _fill(temporary: Path, path: Path, write: Callable[[BinaryIO], object]) -> N
 
 
 def _clear(folder: Path, opened: int) -> None:
-    """Remove what killed writers have left in `folder`, unless somebody is writing there: whoever writes has it locked.
+    """Remove the files that killed writers left in `folder`, unless a writer is active: every writer locks the folder.
 
-    The lock is the system's, and ends with the process. Other machines that share the folder may have it locked without
-    this one's knowing: what they have left is left to them.
+    The operating system ends the lock with the process. Locks of other machines that share the folder may be invisible
+    to this machine, so it removes only its own files.
     """
     with suppress(OSError):
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -273,12 +274,12 @@ def _clear(folder: Path, opened: int) -> None:
 
 
 def _unfinished() -> str:
-    """Ends the names of this machine's temporary files."""
+    """Return the suffix of the names of this machine's temporary files."""
     return f".{os.uname().nodename}{UNFINISHED}"
 
 
 def _sync(folder: int) -> None:
-    """Bring to the disk which files there are in an open folder. Some network file systems know no such thing."""
+    """Sync the entries of an open folder to the disk; some network file systems do not support that."""
     try:
         os.fsync(folder)
     except OSError as error:
@@ -287,7 +288,7 @@ def _sync(folder: int) -> None:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came of, the first that went wrong last."""
+    """Yield an error and its causes, the root cause last."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -308,7 +309,7 @@ def _reason(path: Path, error: OSError) -> str:
 
 
 def _there(path: Path) -> Path:
-    """The path, or the nearest folder above it that there is."""
+    """Return the path, or the nearest existing folder above it."""
     absolute = path.absolute()
     return next(place for place in (absolute, *absolute.parents) if os.access(place, os.F_OK))
 
@@ -329,7 +330,7 @@ def _next_step(error: OSError) -> str:
 
 
 def _disk(folder: Path) -> Path:
-    """Where the disk that `folder` is on is mounted."""
+    """Return the mount point of the disk that `folder` is on."""
     resolved = folder.resolve()
     return next(path for path in (resolved, *resolved.parents) if path.is_mount())
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, as they are meant: the first asks to stop at the next safe place, the second stops at once."""
+"""Handling of Ctrl-C and SIGTERM: the first signal asks to stop at the next safe point, the second stops at once."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ from typing import Self
 
 
 class Interrupted(Exception):  # noqa: N818, nothing went wrong
-    """The cell was asked to stop, and has; it can be gone on with."""
+    """The cell stopped because it was asked to; it can be resumed."""
 
 
 class Interrupt:
-    """Whether somebody asked to stop.
+    """A record of whether a stop was requested.
 
     Attributes:
-        signal: the first one that came, or None.
+        signal: the first signal that arrived, or None.
     """
 
     def __init__(self) -> None:
@@ -28,16 +28,16 @@ class Interrupt:
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a process that this signal ended."""
+        """The exit code that a shell expects of a process that this signal ended."""
         return 128 + (self.signal or signal.SIGINT)
 
     @classmethod
     @contextmanager
     def on_signals(cls) -> Iterator[Self]:
-        """Listen to SIGINT and SIGTERM for as long as the block runs; the second of them raises KeyboardInterrupt.
+        """Listen to SIGINT and SIGTERM while the block runs; the second signal raises KeyboardInterrupt.
 
-        Signals reach the main thread only: this is to be called there. A block inside another listens to the same
-        signals: one that came before it began is not lost.
+        Call this in the main thread, because only the main thread receives signals. A nested block shares the
+        `Interrupt` of the outer block, so that a signal from before it began is not lost.
         """
         outer = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
         if isinstance(outer, cls):
@@ -59,7 +59,7 @@ class Interrupt:
 
 @contextmanager
 def waking() -> Iterator[int]:
-    """What becomes readable when a signal comes: waiting goes on after a signal as if there had been none (PEP 475)."""
+    """Yield a file descriptor that a signal makes readable: a wait alone would resume after a signal (PEP 475)."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)

@@ -1,4 +1,4 @@
-"""The end of a process: at once, where the interpreter would take down six thousand modules first, for two seconds."""
+"""A quick end of a process: the interpreter would first tear down six thousand modules, for two seconds."""
 
 import atexit
 import logging
@@ -12,10 +12,10 @@ from typing import NoReturn
 def run(main: Callable[[], object]) -> NoReturn:
     """Run `main` and end the process, with the exit code that it would have had.
 
-    Whatever is to be done at exit is, as long as it was registered after the call (what registered comes last, ends
-    first); objects that are still there are not finalised.
+    Exit handlers run if they were registered after this call (the last one registered runs first). Remaining objects
+    are not finalized.
     """
-    code = 1  # what an exception that nobody caught ends with, after its traceback
+    code = 1  # the exit code of an uncaught exception, after its traceback
 
     def leave() -> None:
         logging.shutdown()
@@ -36,8 +36,8 @@ def run(main: Callable[[], object]) -> NoReturn:
 
 
 def with_parent() -> None:
-    """Nothing is left running where the process that started this one has gone, in whichever way."""
-    import multiprocessing  # which has things to do at exit, for which `run` has to come first
+    """End this process as soon as the process that started it has ended, for whatever reason."""
+    import multiprocessing  # it registers exit handlers, which run only if `run` came first
     from multiprocessing.connection import wait
 
     parent = multiprocessing.parent_process()

@@ -1,4 +1,4 @@
-"""What torchrun, or a scheduler that starts one process a device, says in the environment of each of them.
+"""The environment variables that torchrun, or a scheduler that starts one process per device, sets for each process.
 
 The names are torchrun's (https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables).
 """
@@ -10,13 +10,13 @@ from typing import Self
 
 @dataclass(frozen=True)
 class TorchrunEnv:
-    """One of several processes that were started to train one cell.
+    """The place of this process among several that were started to train one cell.
 
     Attributes:
-        rank: among all of them, from 0.
-        size: how many there are, on all machines.
-        local_rank: among those on this machine, from 0.
-        local_size: how many there are on this machine; 1 where that is not said: then each was given a device itself.
+        rank: the rank among all processes, from 0.
+        size: the number of processes on all machines.
+        local_rank: the rank among the processes on this machine, from 0.
+        local_size: the number of processes on this machine; 1 if it is not set: each process then has its own device.
     """
 
     rank: int
@@ -26,7 +26,7 @@ class TorchrunEnv:
 
     @classmethod
     def load(cls) -> Self | None:
-        """What the environment says, or None where this process was started by itself."""
+        """Return the values in the environment, or None if this process was started by itself."""
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return None

@@ -1,1 +1,1 @@
-"""MLflow, and the figures that go there. No other module imports mlflow."""
+"""The recording of runs in MLflow, and their figures. No module outside this package imports mlflow."""

@@ -1,8 +1,8 @@
-"""Bringing journals to the store: every entry arrives exactly once, however often that is tried and broken off.
+"""The delivery of journals to the store: every entry arrives exactly once, even if delivery is interrupted or repeated.
 
-What MLflow does twice when it is asked twice (create a run, create a model) is looked for first; everything else is the
-same the second time: a metric with the same step, time and value is one record, parameters and tags have one value, and
-a file replaces itself.
+Two operations of MLflow would have a second effect when repeated: creating a run and creating a model. Delivery looks
+for an earlier run or model first. All other operations are idempotent: a metric with the same step, time and value is
+one record, parameters and tags have one value, and a file replaces itself.
 """
 
 import shutil
@@ -36,26 +36,26 @@ from image_sweeps.tracking.journal import LOCK, REASON, Entry, Journal, journals
 from image_sweeps.tracking.store import MAX_PARAM_LENGTH, Store, explain_error, first_line
 
 MAX_METRICS, MAX_PARAMS, MAX_TAG_LENGTH = 1000, 100, 8000
-"""MLflow's limits: of a batch, and of a tag's value."""
+"""MLflow's limits on the metrics and the parameters of a batch, and on the length of a tag's value."""
 
 TOKEN = "token"  # noqa: S105, the tag that a run is found by
 MODEL = "model"
 
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST")
-"""What MLflow answers where trying again is of no use. All else may pass: a server that is down, full or locked."""
+"""MLflow's errors for which a retry is useless. All other errors may pass: a server that is down, full or locked."""
 
 T = TypeVar("T")
 
 
 class StoreUnavailableError(Exception):
-    """The store cannot be reached, or cannot do what it should; later it may."""
+    """The store cannot be reached or takes no records at present; a later retry may succeed."""
 
 
 def deliver(journal: Journal, store: Store) -> None:
-    """Bring what is pending. One process at a time does; if it is another, this leaves it to that.
+    """Deliver the pending entries of a journal, unless another process is delivering them.
 
     Raises:
-        StoreUnavailableError: where the store takes nothing at the moment. What it has taken is remembered.
+        StoreUnavailableError: if the store takes no records at present. The entries delivered so far are remembered.
     """
     try:
         with locked(journal.folder / LOCK, timeout_s=0):
@@ -65,10 +65,10 @@ def deliver(journal: Journal, store: Store) -> None:
 
 
 def deliver_all(folder: Path, store: Store) -> None:
-    """Bring what is pending of a sweep and its cells, as far as nobody else does.
+    """Deliver the pending entries of a sweep and its cells, except those that other processes are delivering.
 
     Raises:
-        StoreUnavailableError: where the store takes nothing at the moment.
+        StoreUnavailableError: if the store takes no records at present.
     """
     for journal in journals(folder):
         if journal.num_pending:
@@ -76,11 +76,11 @@ def deliver_all(folder: Path, store: Store) -> None:
 
 
 class Delivery:
-    """Brings the entries of one journal. Who runs it holds the journal's lock.
+    """The delivery of one journal. The caller of `run` must hold the journal's lock.
 
     Args:
-        journal: of the run.
-        store: where it is to arrive.
+        journal: the journal to deliver.
+        store: the store that the entries go to.
     """
 
     def __init__(self, journal: Journal, store: Store) -> None:
@@ -88,16 +88,16 @@ class Delivery:
         self.progress = journal.progress
 
     def run(self) -> None:
-        """Bring everything that is pending.
+        """Deliver all pending entries.
 
         Raises:
-            StoreUnavailableError: where the store takes nothing at the moment.
+            StoreUnavailableError: if the store takes no records at present.
         """
         for entry, end in self.journal.lines(self.progress.offset):
             try:
                 self._bring(entry)
             except (MlflowException, SQLAlchemyError, OSError) as error:
-                if entry["do"] == "begin" or not _refuses(error):  # without a run there is nowhere for the rest
+                if entry["do"] == "begin" or not _refuses(error):  # without a run, no other entry can arrive
                     raise StoreUnavailableError(explain_error(error, self.store.uri)) from error
                 self.journal.refuse(entry, first_line(error))
                 self.progress = replace(self.progress, num_refused=self.progress.num_refused + 1)
@@ -107,7 +107,7 @@ class Delivery:
                 shutil.rmtree(self.journal.folder_of(entry), ignore_errors=True)
 
     def _note(self) -> None:
-        """Remember how far this came: what is brought again because that was lost arrives once all the same."""
+        """Save the progress. If it is lost, entries are delivered again, but still have one record."""
         try:
             self.journal.note(self.progress)
         except DiskError as error:
@@ -133,7 +133,7 @@ class Delivery:
         bring[entry["do"]](entry)
 
     def _begin(self, entry: Entry) -> None:
-        """Create the run, unless an attempt that broke off has."""
+        """Create the run, unless an interrupted delivery has created it already."""
         wanted = f"tags.{TOKEN} = '{entry['token']}'"
         found = self.client.search_runs([self.store.experiment_id], wanted)
         run = found[0] if found else self._created(entry)
@@ -146,7 +146,7 @@ class Delivery:
         return self.client.create_run(self.store.experiment_id, entry["at_ms"], tags, entry["name"])
 
     def _parent(self) -> str:
-        """The id of the sweep's own run, which is brought first where it is not there yet."""
+        """Return the id of the sweep's own run, which is delivered first if it is not in the store yet."""
         sweep = Journal(self.journal.home.parent)
         if sweep.progress.run_id is None and sweep.exists:
             deliver(sweep, self.store)
@@ -195,7 +195,7 @@ class Delivery:
             self.client.log_inputs(self.run_id, inputs)
 
     def _model(self, entry: Entry) -> None:
-        """The network as a model of the run, as `mlflow.pytorch.log_model` would, in steps that can be taken twice."""
+        """Log the network as a model of the run, as `mlflow.pytorch.log_model` would, in steps that can be repeated."""
         folder, model = self.journal.folder_of(entry) / MODEL, self._created_model()
         if model.status == LoggedModelStatus.READY:
             return
@@ -219,7 +219,7 @@ class Delivery:
         return self.client.create_logged_model(experiment, MODEL, source_run_id=self.run_id, params=params)
 
     def _verdict(self, model: LoggedModel) -> None:
-        """What the test split said, as metrics of the model too: MLflow's page of models compares these."""
+        """Log the metrics of the result (step 0) for the model too, because MLflow's page of models compares these."""
         of_model = {"model_id": model.model_id, "run_id": self.run_id}
         measured = (values for entry in self.journal.entries() for values in entry.get("metrics", ()))
         self._log([Metric(key, value, at_ms, step, **of_model) for key, value, at_ms, step in measured if step == 0])

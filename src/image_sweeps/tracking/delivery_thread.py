@@ -1,4 +1,4 @@
-"""What brings a journal to its store while the run goes on: a thread, so that training waits for nobody."""
+"""The thread that delivers a journal to its store while the run goes on, so that training never waits for the store."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ from image_sweeps.tracking.journal import LOCK, Journal
 from image_sweeps.tracking.store import Store, StoreError, checkpoint_wal
 
 RETRY_S = 5.0
-"""How long a store that did not answer is left alone."""
+"""The time before a store that took no records is tried again, in seconds."""
 
 GONE = "The tracking store takes no records at the moment: they are kept beside the checkpoints until it does."
 BACK = "The tracking store is back, and has the records that were kept."
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 
 class DeliveryThread:
-    """Delivers the entries of a journal as they come, and what is left of an earlier attempt.
+    """A thread that delivers the entries of a journal as they come, and those that an earlier attempt has left.
 
     Args:
-        journal: of the run, which has begun.
-        connect: opens the store. It may fail as long as the store is away.
-        tell: is told, once each time, that the store has gone and that it is back.
+        journal: the journal of the run, which has begun.
+        connect: opens the store; it may fail while the store is unavailable.
+        tell: shows a message to the user, once each time the store becomes unavailable or available again.
     """
 
     def __init__(self, journal: Journal, connect: Callable[[], Store], tell: Callable[[str], object]) -> None:
@@ -39,14 +39,14 @@ class DeliveryThread:
         self._thread.start()
 
     def wake(self) -> None:
-        """There is something to deliver."""
+        """Wake the thread, because there are entries to deliver."""
         self._woken.set()
 
     def close(self, *, settled: bool) -> None:
-        """Deliver what is left and end. A store that is away then is tried once more, and not waited for.
+        """Deliver the remaining entries and end the thread. An unavailable store is tried only once more.
 
         Args:
-            settled: whether nobody else is going to write to the store soon.
+            settled: whether no other process is going to write to the store soon.
         """
         self._closing.set()
         self._woken.set()
@@ -70,7 +70,7 @@ class DeliveryThread:
             self.journal.check()
             self._store = self._store or self.connect()
             Delivery(self.journal, self._store).run()
-        except SupersededError:  # whoever has taken over delivers
+        except SupersededError:  # the attempt that has taken over delivers
             self._given_up = True
         except (StoreUnavailableError, StoreError) as error:
             if self._away_since is None:

@@ -1,4 +1,4 @@
-"""The files of a run, written to one folder and handed over together: each call costs MLflow queries."""
+"""The files of a run, written to one folder and logged together, because each call costs MLflow queries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from image_sweeps.tracking.tables import Table
 
 @dataclass(frozen=True)
 class Files:
-    """What is going to be artifacts, under the same names.
+    """The files that become artifacts under the same names.
 
     Attributes:
-        folder: where it is written.
+        folder: the folder that the files are written to.
     """
 
     folder: Path
@@ -36,13 +36,13 @@ class Files:
         self.text(name, table.csv())
 
     def figure(self, name: str, figure: Figure) -> None:
-        """A picture, `figures/<name>.png`."""
+        """Write a picture, `figures/<name>.png`."""
         path = self.folder / "figures" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         figures.picture(figure).save(path)
 
     def predictions(self, evaluation: Evaluation, names: Sequence[str]) -> None:
-        """test_predictions.parquet: index, label, prediction, and one column of probabilities a class."""
+        """Write test_predictions.parquet: index, label, prediction, and one column of probabilities per class."""
         columns: dict[str, Any] = {
             "index": np.arange(len(evaluation.labels), dtype=np.int32),
             "label": evaluation.labels.astype(np.int32),

@@ -1,7 +1,7 @@
-"""What a run records, on the disk before anywhere else: nobody waits for a store, and what it misses is not lost.
+"""The journal of a run: records go to the disk first, so that no run waits for a store and no record is lost.
 
-Every run has a journal, a line an entry, in a folder beside its checkpoint. `delivery` brings the entries to the store,
-in their order; each says when it happened, and bringing it twice leaves one record.
+Every run has a journal, with one entry per line, in a folder beside its checkpoint. `delivery` brings the entries to
+the store in their order. Each entry holds the time at which it was made, and delivering it twice leaves one record.
 """
 
 import json
@@ -29,24 +29,24 @@ NOTE = "mlflow.note.content"
 """The tag that MLflow shows as the description of a run, in Markdown."""
 
 PRUNED = "pruned"
-"""The tag of a run that a search gave up: after how many epochs."""
+"""The tag of a run that a search has pruned. Its value is the number of epochs that were trained."""
 
 BLOCK = 4096  # bytes, read at a time from the end
 
 Entry = dict[str, Any]
 
 Measurement = tuple[str, float, int, int]
-"""Key, value, milliseconds since 1970, step: an MLflow metric."""
+"""An MLflow metric: key, value, time in milliseconds since 1970, step."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the delivery of a journal has come.
+    """The progress of the delivery of a journal.
 
     Attributes:
-        run_id: the run's in the store; None where it is not known to be there.
-        offset: the bytes of the journal that are delivered.
-        num_refused: how many entries the store would not take.
+        run_id: the id of the run in the store; None if the run is not known to be there.
+        offset: the number of bytes of the journal that are delivered.
+        num_refused: the number of entries that the store refused.
     """
 
     run_id: str | None = None
@@ -58,8 +58,8 @@ class Journal:
     """The journal of one run.
 
     Args:
-        home: the folder of the cell, or of the sweep, that the run is of.
-        check: is called before anything is written, and raises where that is another's by now.
+        home: the folder of the cell, or of the sweep, that the run belongs to.
+        check: called before each entry is written; it raises if another attempt has claimed the folder.
     """
 
     def __init__(self, home: Path, check: Callable[[], object] = lambda: None) -> None:
@@ -69,13 +69,13 @@ class Journal:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def begin(self, name: str, tags: Mapping[str, str], tracking: Tracking, *, nested: bool) -> None:
-        """The run begins, or goes on after it was interrupted.
+        """Record that the run begins, or that it continues after an interruption.
 
         Args:
-            name: of the run.
-            tags: of the run.
-            tracking: where it is to be brought to.
-            nested: whether it belongs under that of the folder above.
+            name: the name of the run.
+            tags: the tags of the run.
+            tracking: the store that the run will be delivered to.
+            nested: whether the run is a child of the run of the folder above.
         """
         if self.exists:
             self._append("go on", name=name)
@@ -86,42 +86,42 @@ class Journal:
         self._append("begin", token=uuid.uuid4().hex, name=name, tags=dict(tags), nested=nested, **where)
 
     def params(self, params: Mapping[str, object]) -> None:
-        """Parameters. One that is recorded already stays as it is: a store takes no second value."""
+        """Record parameters. A parameter that is recorded already keeps its value: a store takes no second value."""
         known = self.known_params()
         if new := {key: str(value) for key, value in params.items() if key not in known}:
             self._append("params", params=new)
 
     def metrics(self, measurements: Sequence[Measurement]) -> None:
-        """Measurements, each with the moment at which it was taken; one that is recorded already is no second one."""
+        """Record measurements with their times. A measurement that is recorded twice is one record in the store."""
         if measurements:
             self._append("metrics", metrics=[list(measurement) for measurement in measurements])
 
     def tags(self, tags: Mapping[str, str]) -> None:
-        """Tags. The last value counts."""
+        """Record tags. The last value of a tag counts."""
         self._append("tags", tags=dict(tags))
 
     def dataset(self, **facts: str) -> None:
-        """The data set, in the words of MLflow's `Dataset` entity."""
+        """Record the data set, by the attributes of MLflow's `Dataset` entity and its context."""
         self._append("dataset", **facts)
 
     @contextmanager
     def files(self, do: str = "files") -> Iterator[Path]:
-        """A folder for files, which are the run's artifacts, under the same names, when the block is over."""
-        folder = self.folder / str(self.size)  # the journal only grows: no other has this name
-        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed in this block
+        """Yield a folder for files, which become the run's artifacts, under the same names, when the block ends."""
+        folder = self.folder / str(self.size)  # a unique name, because the journal only grows
+        shutil.rmtree(folder, ignore_errors=True)  # left by a process that was killed in this block
         folder.mkdir(parents=True)
         yield folder
         self._append(do, folder=folder.name)
 
     def end(self, status: CellStatus, reason: str | None = None) -> None:
-        """The run is over."""
+        """Record that the run is over."""
         self._append("end", status=status.run_status, reason=reason)
 
     def _append(self, do: str, **fields: object) -> None:
-        """One more entry. It is there for good when this returns, or not at all.
+        """Append an entry, which is on the disk for good when this returns.
 
         Raises:
-            DiskError: where the disk does not take it.
+            DiskError: if the disk does not take the entry.
         """
         self.check()
         line = json.dumps({"do": do, "at_ms": int(time.time() * 1000), **fields}).encode() + b"\n"
@@ -143,7 +143,7 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes; half a line at the end does not count."""
+        """The size of the journal in bytes, without an incomplete line at the end."""
         try:
             with (self.folder / ENTRIES).open("rb") as file:
                 return _whole(file)
@@ -163,12 +163,12 @@ class Journal:
 
     @property
     def num_pending(self) -> int:
-        """How many entries are not in the store yet."""
+        """The number of entries that are not in the store yet."""
         offset = self.progress.offset
         return len(self.entries(offset)) if offset < self.size else 0
 
     def entries(self, offset: int = 0) -> list[Entry]:
-        """The entries from a byte on. Half a line at the end is none."""
+        """Return the entries from byte `offset` on, without an incomplete line at the end."""
         try:
             with (self.folder / ENTRIES).open("rb") as file:
                 file.seek(offset)
@@ -177,7 +177,7 @@ class Journal:
             return []
 
     def lines(self, offset: int) -> Iterator[tuple[Entry, int]]:
-        """The entries from a byte on, each with the byte at which it ends."""
+        """Yield the entries from byte `offset` on, each with the offset of its end in bytes."""
         with (self.folder / ENTRIES).open("rb") as file:
             file.seek(offset)
             for line in file:
@@ -189,11 +189,11 @@ class Journal:
         return {key: value for entry in self.entries() for key, value in entry.get("params", {}).items()}
 
     def known_metrics(self) -> dict[str, float]:
-        """The latest value of each metric."""
+        """Return the latest value of each metric, by name."""
         return {key: value for entry in self.entries() for key, value, *_ in entry.get("metrics", ())}
 
     def file(self, name: str) -> Path | None:
-        """An artifact that is still here, because it is not in the store yet."""
+        """Return the path of an artifact that is still on the disk because it is not in the store yet, else None."""
         for entry in reversed(self.entries()):
             if entry["do"] == "files":
                 path = self.folder_of(entry) / name
@@ -202,7 +202,7 @@ class Journal:
         return None
 
     def folder_of(self, entry: Entry) -> Path:
-        """Where the files of an entry are. It is removed when they have arrived, so that it must be ours."""
+        """Return the folder of an entry's files, which must be in the journal, because delivery removes it later."""
         name = str(entry["folder"])
         if not name.isdecimal():
             raise ValueError(f"{self.folder / ENTRIES}: {name!r} is no folder of a journal")
@@ -211,36 +211,36 @@ class Journal:
     # --- of the delivery ----------------------------------------------------------------------------------------------
 
     def note(self, progress: Progress) -> None:
-        """Remember how far the delivery has come."""
+        """Save the progress of the delivery."""
         write_text(self.folder / DELIVERED, json.dumps(asdict(progress)))
 
     def refuse(self, entry: Entry, reason: str) -> None:
-        """Keep an entry apart that the store does not take."""
+        """Write an entry that the store has refused to a separate file."""
         with (self.folder / REFUSED).open("a", encoding="utf-8") as file:
             file.write(json.dumps({**entry, "refused": reason}) + "\n")
 
 
 def journals(folder: Path) -> Iterator[Journal]:
-    """The journals of a sweep and its cells, in its folder; the sweep's own first, since its cells belong under it."""
+    """Yield the journals of a sweep and its cells; the sweep's own is first, because it is the parent of the others."""
     for home in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
         if (journal := Journal(home)).exists:
             yield journal
 
 
 def by_run(sweeps: Path) -> dict[str, Journal]:
-    """The journals of all cells in the folders of sweeps, by the ids of their runs, as far as these have arrived."""
+    """Return the journals of all cells below `sweeps` whose runs have arrived in the store, by the ids of the runs."""
     found = (Journal(records.parent) for records in sweeps.glob(f"*/*/{CellFile.RECORDS}"))
     return {run_id: journal for journal in found if (run_id := journal.progress.run_id)}
 
 
 def pending(folder: Path) -> tuple[int, int]:
-    """How many entries of a sweep and its cells are not in the store yet, and of how many runs these are."""
+    """Return how many entries of a sweep and its cells are not in the store yet, and how many runs they belong to."""
     counts = [journal.num_pending for journal in journals(folder)]
     return sum(counts), sum(count > 0 for count in counts)
 
 
 def _whole(file: BinaryIO) -> int:
-    """How many bytes of `file` are whole lines."""
+    """Return how many bytes of `file` are complete lines."""
     end = file.seek(0, os.SEEK_END)
     while end:
         start = max(0, end - BLOCK)

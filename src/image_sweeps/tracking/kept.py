@@ -1,4 +1,4 @@
-"""Records that are on the disk and not in the store yet: whether there are any, and what brings them there."""
+"""Records that are on the disk and not in the store yet: their number, and the command that delivers them."""
 
 import shlex
 from pathlib import Path
@@ -10,7 +10,7 @@ from image_sweeps.tracking.journal import pending
 
 
 def show_kept(folder: Path, config: Config) -> bool:
-    """Say how many records of a sweep, or of a single run, are kept in its folder. Returns whether there are any."""
+    """Print how many records of a sweep, or of a single run, are kept in its folder. Return whether there are any."""
     num_records, num_runs = pending(folder)
     if num_records:
         command = shlex.join([*program("sync"), f"outputs_dir={config.outputs_dir}"])

@@ -1,4 +1,4 @@
-"""Who started a run, in the tags that MLflow shows."""
+"""The origin of a run, in the tags that MLflow shows."""
 
 import getpass
 import os
@@ -9,13 +9,13 @@ from image_sweeps.cell.environment import git_state
 
 
 def origin() -> dict[str, str]:
-    """Who started what, in our tags and in those that MLflow's page shows.
+    """Return who started which code, in our own tags and in the tags that MLflow's page shows.
 
-    MLflow would add the address of the repository by itself, and with that perhaps the password in it.
+    MLflow itself would add the address of the repository, which may contain a password.
     """
     try:
         user = getpass.getuser()
-    except (OSError, KeyError):  # in a container a user need not have a name
+    except (OSError, KeyError):  # in a container, the user may have no name
         user = str(os.getuid())
     git = git_state()
     commit = {MLFLOW_GIT_COMMIT: git["git.commit"]} if git else {}

@@ -1,4 +1,4 @@
-"""One cell's run in MLflow: what is recorded, and under which names."""
+"""The run of one cell in MLflow: what is recorded, and under which names."""
 
 import json
 import os
@@ -37,12 +37,12 @@ from image_sweeps.tracking.store import open_store
 
 @dataclass(frozen=True)
 class Run:
-    """An open run. What it is told is in its journal at once, and in the store when that has it.
+    """An open run. Its records are in its journal at once, and in the store after their delivery.
 
     Attributes:
-        cell: what it records.
-        journal: on the disk.
-        delivery_thread: brings that to the store; None where it is to stay here.
+        cell: the cell that the run records.
+        journal: the journal of the run, on the disk.
+        delivery_thread: the thread that delivers the journal to the store; None if the records stay on the disk.
     """
 
     cell: Cell
@@ -51,11 +51,11 @@ class Run:
 
     @property
     def id(self) -> str | None:
-        """MLflow's, where the run has arrived there."""
+        """The id of the run in MLflow; None if the run has not arrived there."""
         return self.journal.progress.run_id
 
     def log_setup(self, source: Dataset, splits: Splits, layers: Sequence[Layer], device: torch.device) -> None:
-        """Everything that is known before the first step: parameters, data set, network, environment."""
+        """Record everything that is known before the first step: parameters, data set, network, environment."""
         self.journal.params(
             {
                 **self.cell.choices,
@@ -76,18 +76,18 @@ class Run:
                 files.text("skipped_images.txt", "\n".join(splits.skipped) + "\n")
 
     def log_batch(self, images: Tensor, labels: Tensor, names: Sequence[str]) -> None:
-        """A picture of a training batch, which shows what augmentation does and whether labels fit their images.
+        """Record a picture of a training batch, which shows what augmentation does and whether labels fit their images.
 
         Args:
             images: augmented but not normalised, float32 in [0, 1], N x C x H x W.
             labels: int64, N.
-            names: of the classes.
+            names: the names of the classes.
         """
         with self._files() as files:
             files.figure("batch", figures.batch(images, labels, names))
 
     def log_epochs(self, epochs: Sequence[Epoch]) -> None:
-        """Epochs' measurements, as metrics at their steps; one that is recorded already stays as it is."""
+        """Record the measurements of epochs as metrics at their steps; an epoch recorded twice remains one record."""
         self.journal.metrics(
             [
                 (key, float(value), epoch.ended_ms, epoch.number)
@@ -108,13 +108,13 @@ class Run:
         names: Sequence[str],
         test: Images,
     ) -> None:
-        """What came out: the best epoch, the test split's verdict as numbers and figures, and every prediction.
+        """Record the result: the best epoch, the evaluation as metrics, tables and figures, and every prediction.
 
         Args:
             history: all epochs.
-            best: the one that was tested.
-            evaluation: of the test split.
-            names: of the classes.
+            best: the epoch that was tested.
+            evaluation: the evaluation on the test split.
+            names: the names of the classes.
             test: the test split, on the CPU.
         """
         metrics = {
@@ -124,7 +124,7 @@ class Run:
             "best/val_accuracy": best.val_accuracy,
             **evaluation.metrics(),
         }
-        ended_ms = history[-1].ended_ms  # so that recording it again, after an interruption, is no second record
+        ended_ms = history[-1].ended_ms  # so that recording again after an interruption adds no second record
         self.journal.metrics([(key, float(value), ended_ms, 0) for key, value in metrics.items()])
         mistaken = _images(test, evaluation.mistakes[: figures.MAX_MISTAKES])
         with self._files() as files:
@@ -139,7 +139,7 @@ class Run:
             files.predictions(evaluation, names)
 
     def log_checkpoint(self, path: Path) -> None:
-        """Keep a file as it is now; it is never changed in place, so that it need not be copied."""
+        """Record a file as it is now. The file is never changed in place, so that a hard link replaces a copy."""
         with self.journal.files() as folder:
             (folder / "checkpoints").mkdir()
             try:
@@ -149,10 +149,10 @@ class Run:
         self._wake()
 
     def log_model(self, model: nn.Module, example: NDArray[np.float32]) -> None:
-        """The network as a loadable MLflow model (pt2), which needs neither this project nor pickle.
+        """Record the network as a loadable MLflow model (pt2), which needs neither this project nor pickle.
 
         Args:
-            model: on the CPU, in eval mode, a copy: exporting changes it.
+            model: a copy of the network on the CPU in eval mode, because exporting changes it.
             example: float32 in [0, 1], N x C x H x W, with N of 2 or more: 1 would freeze the batch size.
         """
         with self.journal.files("model") as folder:
@@ -171,22 +171,22 @@ class Run:
 
 
 def save_model(model: nn.Module, example: NDArray[np.float32], folder: Path) -> None:
-    """Write the network as an MLflow model to `folder`; as in `Run.log_model`."""
+    """Write the network as an MLflow model to `folder`; the arguments are those of `Run.log_model`."""
     requirements = [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"]
     mlflow.pytorch.save_model(model, folder, input_example=example, pip_requirements=requirements)
 
 
 @contextmanager
 def open_run(cell: Cell, claim: Claim, tell: Callable[[str], object]) -> Iterator[Run]:
-    """The cell's run, which ends FINISHED, or with the reason as a tag: FAILED, or KILLED where it was interrupted.
+    """Yield the run of the cell. It ends FINISHED, or, with a reason as a tag, KILLED (interrupted, pruned) or FAILED.
 
-    A cell that was begun before goes on in the same run. A store that is away hinders nothing: what it misses is in the
-    cell's folder, for whoever comes by when it is back.
+    A cell that was begun before continues in the same run. An unavailable store does not disturb the cell: undelivered
+    records stay in the folder of the cell, from where any process can deliver them later.
 
     Args:
-        cell: what is recorded.
-        claim: of this attempt, on the cell's folder. Nothing is recorded after another attempt has come.
-        tell: is told where the store is away, and when it is back.
+        cell: the cell to record.
+        claim: the claim of this attempt on the cell's folder; nothing is recorded after another attempt has claimed it.
+        tell: shows a message to the user when the store becomes unavailable, and when it is available again.
     """
     journal, tracking = Journal(claim.folder, claim.raise_if_superseded), cell.config.tracking
     journal.begin(cell.name, _tags(cell), tracking, nested=cell.sweep is not None)
@@ -214,13 +214,13 @@ def open_run(cell: Cell, claim: Claim, tell: Callable[[str], object]) -> Iterato
 
 
 def _tags(cell: Cell) -> dict[str, str]:
-    """What a run is found by, and where it comes from."""
+    """Return the tags that identify the run of a cell and its origin."""
     ours = {"kind": "cell", "cell": cell.id, "varied": json.dumps(cell.levels)}
     return {**ours, **({"sweep": cell.sweep.id} if cell.sweep else {}), **origin()}
 
 
 def _images(split: Images, positions: NDArray[np.intp]) -> Tensor:
-    """Some of a split's images, uint8, n x C x H x W."""
+    """Return the images at these positions of a split, uint8, n x C x H x W."""
     if not len(positions):
         return torch.empty(0, 1, 1, 1, dtype=torch.uint8)
     ((images, _),) = split.batches([torch.from_numpy(positions)])
@@ -228,7 +228,7 @@ def _images(split: Images, positions: NDArray[np.intp]) -> Tensor:
 
 
 def _dataset(source: Dataset, splits: Splits, fingerprint: str) -> dict[str, str]:
-    """The data set for MLflow's dataset column, with the fingerprint as its digest."""
+    """Return the data set for MLflow's dataset column, with the fingerprint as its digest."""
     sizes = {"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)}
     return {
         "name": source.name,

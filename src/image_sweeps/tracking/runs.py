@@ -1,4 +1,4 @@
-"""Runs that were recorded: in a store, page by page, or in the journal of one that the store may not have yet."""
+"""Recorded runs, read from a store, page by page, or from the journal of a run that the store may not have yet."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from image_sweeps.cell.status import CellStatus
 from image_sweeps.tracking.journal import PRUNED, REASON, Journal
 from image_sweeps.tracking.store import Store, StoreError, explain_error
 
-PAGE = 1000  # runs a query
+PAGE = 1000  # runs per query
 
 INVALID = ErrorCode.Name(INVALID_PARAMETER_VALUE)
 
@@ -27,20 +27,20 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """What is known of a run.
+    """The record of a run.
 
     Attributes:
-        id: MLflow's; of a run that has not arrived in the store, the token in its journal.
-        name: of the run.
-        status: what has become of its cell.
-        start_ms: when it began, in milliseconds since 1970.
-        end_ms: when it ended; None of one that has not.
-        params: by name, as text.
-        metrics: the latest value of each.
-        recorded_ms: when that was measured.
-        tags: by name.
-        digest: the fingerprint of its data set; empty where it has none.
-        num_images: of the splits, by their names; empty where it has no data set.
+        id: the id in MLflow; for a run that has not arrived in the store, the token in its journal.
+        name: the name of the run.
+        status: the status of the run's cell.
+        start_ms: when the run began, in milliseconds since 1970.
+        end_ms: when the run ended, in milliseconds since 1970; None if it has not ended.
+        params: the parameters by name, as text.
+        metrics: the latest value of each metric, by name.
+        recorded_ms: when the latest value of each metric was measured, in milliseconds since 1970.
+        tags: the tags by name.
+        digest: the fingerprint of the data set; empty if the run has none.
+        num_images: the number of images of each split, by its name; empty if the run has no data set.
     """
 
     id: str
@@ -57,7 +57,7 @@ class RecordedRun:
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """The run that a store has."""
+        """Return a run as the store has it."""
         inputs = run.inputs.dataset_inputs if run.inputs else []
         return cls(
             id=str(run.info.run_id),
@@ -75,7 +75,7 @@ class RecordedRun:
 
     @classmethod
     def load(cls, journal: Journal) -> Self | None:
-        """The run that a journal tells of, as the store would have it with all entries; None where it never began."""
+        """Return the run of a journal, as the store would have it with all entries; None if the run never began."""
         entries = journal.entries()
         if not entries:
             return None
@@ -109,7 +109,7 @@ class RecordedRun:
 
 
 def _num_images(profile: str) -> dict[str, int]:
-    """The sizes of the splits, from the profile of the data set, as `image_sweeps.tracking.run` writes it."""
+    """Return the sizes of the splits from the profile of the data set that `image_sweeps.tracking.run` writes."""
     sizes = json.loads(profile)
     return {split: int(sizes[split]) for split in ("train", "val", "test")}
 
@@ -117,17 +117,17 @@ def _num_images(profile: str) -> dict[str, int]:
 def find_runs(
     store: Store, condition: str, experiments: Sequence[str] | None = None, page: int = PAGE
 ) -> Iterator[RecordedRun]:
-    """Yield all runs that meet MLflow's filter `condition`, the latest first.
+    """Yield all runs that match MLflow's filter `condition`, the latest first.
 
     Args:
-        store: that is asked.
+        store: the store to search.
         condition: the filter.
-        experiments: the ids of those that are looked through; None for the store's own.
-        page: how many runs are asked for at a time.
+        experiments: the ids of the experiments to search; None for the experiment of `store`.
+        page: the number of runs per query.
 
     Raises:
-        FilterError: where `condition` is no filter.
-        StoreError: where the store does not answer.
+        FilterError: if MLflow does not accept `condition`.
+        StoreError: if the store does not answer.
     """
     where, token = list(experiments or [store.experiment_id]), None
     while True:
@@ -143,7 +143,7 @@ def find_runs(
 
 
 def stored_file(store: Store, run_id: str, name: str, folder: Path) -> Path | None:
-    """The artifact `name` of a run, where it lies, or fetched to `folder`; None where it cannot be had."""
+    """Return the path of a run's artifact `name`, in its place or downloaded to `folder`; None if it is unavailable."""
     with suppress(MlflowException, OSError):
         place = urlparse(str(store.client.get_run(run_id).info.artifact_uri))
         if place.scheme in ("", "file"):

@@ -1,8 +1,8 @@
 """The store that runs are recorded in: an MLflow server, or the SQLite file under outputs_dir.
 
-MLflow creates a missing database wherever it is first asked for, and its schema migration is not safe against itself:
-of several processes that start at once most fail, and the store may stay broken for good. So the database is created
-beside its final place, under a lock, and moved there when it is whole.
+MLflow creates a missing database on first use, and its schema migration is not safe against itself: if several
+processes start at once, most of them fail, and the store may stay broken for good. The database is therefore created
+beside its final place, under a lock, and moved there when it is complete.
 """
 
 import os
@@ -20,7 +20,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # all four are read when mlflow is imported
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # records are kept and brought later: nobody has to wait
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # undelivered records are kept, so nothing has to wait
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 import logging
@@ -41,21 +41,21 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 MAX_PARAM_LENGTH = 6000
-"""MLflow cuts longer values; of a cell they are whole in the resolved configuration."""
+"""The length at which the value of a parameter is cut. The resolved configuration of a cell holds the whole value."""
 
 
 class StoreError(Exception):
-    """The store cannot be opened; the message says why, and what can be done."""
+    """The store cannot be used; the message says why, and what can be done."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """Where runs go.
+    """The store that runs are recorded in.
 
     Attributes:
         uri: the tracking URI.
-        experiment_id: the experiment that runs are filed under.
-        artifacts: the folder of the artifacts; None where a server decides.
+        experiment_id: the id of the experiment that runs are filed under.
+        artifacts: the folder of the artifacts; None if a server decides it, and in the result of `find_store`.
     """
 
     uri: str
@@ -68,20 +68,20 @@ class Store:
 
 
 def open_store(config: Config) -> Store:
-    """The store that `config` names, as `store_at` opens it."""
+    """Open the store that `config` names, as `store_at` does."""
     return store_at(config.outputs_dir, config.tracking.uri, config.tracking.experiment)
 
 
 def find_store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
-    """The store where runs were recorded; unlike `open_store`, this creates nothing.
+    """Return the store where runs were recorded; unlike `open_store`, this creates nothing.
 
     Args:
-        outputs_dir: of the runs.
+        outputs_dir: the output folder of the runs.
         uri: a server's address, or None for the file under `outputs_dir`.
-        experiment: that the runs are filed under.
+        experiment: the name of the experiment that the runs are filed under.
 
     Raises:
-        StoreError: where there is no store, or no such experiment in it.
+        StoreError: if there is no store, or no such experiment in it.
     """
     if uri is None:
         database = outputs_dir.resolve() / "mlflow.db"
@@ -100,14 +100,14 @@ def find_store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
 
 
 def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
-    """The store at a server's address, or else under `outputs_dir`; created if it is not there, with the experiment.
+    """Open the store at a server's address, or else under `outputs_dir`; create store and experiment if missing.
 
     Raises:
-        StoreError: where it cannot be reached or created, or is of a version of MLflow that this one does not read.
+        StoreError: if the store cannot be reached or created, or its MLflow version is not readable by this one.
     """
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # SQLAlchemy's insides, of what is raised too
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # details of errors that are raised too
     outputs = outputs_dir.resolve()
     place = f"tracking.uri = {uri!r}" if uri else f"outputs_dir = {str(outputs_dir)!r}"
     artifacts = None if uri else outputs / "artifacts"
@@ -119,7 +119,7 @@ def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
         experiment_id = _experiment(client, experiment, artifacts)
     except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
         raise StoreError(f"{place}: {explain_error(error, uri or '')}") from error
-    if not experiment_id:  # anything that speaks JSON lets MLflow's client come as far as this
+    if not experiment_id:  # MLflow's client gets this far with any server that answers in JSON
         raise StoreError(f"{place}: {NO_SERVER}")
     return Store(uri, experiment_id, artifacts)
 
@@ -135,17 +135,17 @@ ON_A_NETWORK = (
 
 
 def _unsafe(uri: str) -> str | None:
-    """The kind of the network file system that a store of SQLite would be on."""
+    """Return the kind of network file system that an SQLite store would be on, else None."""
     database = make_url(uri).database if uri.startswith("sqlite:") else None
     return network_file_system(Path(database)) if database else None
 
 
 def explain_error(error: BaseException, uri: str) -> str:
-    """Why a store could not be used, for a person; MLflow's own words name Python objects.
+    """Return why a store could not be used, in words for the user; MLflow's own messages name Python objects.
 
     Args:
-        error: that MLflow, or what is below it, raised.
-        uri: of the store.
+        error: the error that MLflow, or a library below MLflow, raised.
+        uri: the URI of the store.
     """
     root, code, text = list(_causes(error))[-1], getattr(error, "error_code", None), first_line(error)
     if isinstance(root, OSError) and uri.startswith("http"):
@@ -177,23 +177,23 @@ def _of_network(error: OSError) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what it came of."""
+    """Yield an error, then its causes."""
     while error:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def first_line(error: BaseException) -> str:
-    """What went wrong, short enough for a line."""
+    """Return the first line of the error's message, at most 300 characters."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def checkpoint_wal(store: Store) -> None:
-    """Bring what SQLite has written beside its file into it: who copies the file then copies everything.
+    """Merge SQLite's write-ahead log into the database file, so that a copy of the file is complete.
 
-    The last connection to close does that too, but a process that is over leaves its connections open. Where another
-    process is reading, or the disk is full, it is left to the next: nothing is lost by it.
+    The last connection that closes would do so too, but a process that ends does not close its connections. If another
+    process is reading, or the disk is full, the merge is left to a later call: nothing is lost by that.
     """
     if store.uri.startswith("sqlite:") and (path := make_url(store.uri).database):
         with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=1)) as connection:
@@ -201,7 +201,7 @@ def checkpoint_wal(store: Store) -> None:
 
 
 def _database(path: Path) -> Path:
-    """The SQLite file at `path`, with MLflow's tables."""
+    """Return the SQLite file at `path`, which is created with MLflow's tables if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix(".lock")):
         if not path.exists():
@@ -216,7 +216,7 @@ def _database(path: Path) -> Path:
 
 
 def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
-    """The id of the experiment called `name`, created by whoever comes first."""
+    """Return the id of the experiment called `name`, which is created unless it exists."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
@@ -231,10 +231,10 @@ def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
 
 
 def open_store_or_refuse(config: Config) -> Store | None:
-    """The store, opened before anything is trained; None where records are to stay here for now.
+    """Open the store before anything is trained; return None if `tracking.offline` keeps the records on the disk.
 
     Raises:
-        ConfigError: where it cannot be opened. It may go away later: that is no error.
+        ConfigError: if the store cannot be opened now. A store that becomes unavailable later is no error.
     """
     if config.tracking.offline:
         return None

@@ -1,4 +1,4 @@
-"""A sweep's own run in MLflow, the parent that its cells are nested under, and what other sweeps have left there."""
+"""The run of a sweep in MLflow, which is the parent of the runs of its cells, and the finished runs of other sweeps."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ from image_sweeps.tracking.store import Store
 
 
 def begin(claim: Claim, plan: SavedPlan, tracking: Tracking) -> Journal:
-    """Open the sweep's run; a sweep that is resumed keeps its own.
+    """Open the run of the sweep; a resumed sweep keeps its run.
 
-    Arms may have been added since, and MLflow changes no parameter: the description and the report have them.
+    MLflow changes no parameter, so that arms which were added later are in the description and the report only.
     """
     journal = Journal(claim.folder, claim.raise_if_superseded)
     tags = {"kind": "sweep", "sweep": plan.sweep, **origin()}
@@ -29,7 +29,7 @@ def begin(claim: Claim, plan: SavedPlan, tracking: Tracking) -> Journal:
 
 
 def finished(store: Store, cells: Sequence[str]) -> dict[str, RecordedRun]:
-    """The latest finished run of each of these cells, in any sweep or none."""
+    """Return the latest finished run of each of these cells, in any sweep or as a single run, by cell id."""
     wanted, found = set(cells), dict[str, RecordedRun]()
     for run in find_runs(store, "tags.kind = 'cell' and attributes.status = 'FINISHED'"):
         if (cell := run.tags["cell"]) in wanted:
@@ -38,7 +38,7 @@ def finished(store: Store, cells: Sequence[str]) -> dict[str, RecordedRun]:
 
 
 def result_of(run: RecordedRun, name: str) -> Result:
-    """The outcome of a cell that was finished elsewhere, under its name here."""
+    """Return the result of a cell that finished elsewhere, with this `name`; `seconds` is the duration of the run."""
     metrics = run.metrics
     return Result(
         cell=run.tags["cell"],

@@ -1,4 +1,4 @@
-"""The numbers behind a cell's figures, as tables that any program reads."""
+"""The numbers behind the figures of a cell, as CSV tables."""
 
 import csv
 import io
@@ -10,11 +10,11 @@ from image_sweeps.fit.epoch import Epoch
 from image_sweeps.fit.evaluate import Evaluation
 from image_sweeps.fit.ranking import Curve
 
-DIGITS = 6  # of a curve's points; areas are written in full
+DIGITS = 6  # decimals of the points of a curve; areas are written in full
 
 
 class Table(NamedTuple):
-    """A header, and rows as long as it."""
+    """A header, and rows of the same length."""
 
     header: Sequence[str]
     rows: Iterable[Sequence[Any]]
@@ -28,7 +28,7 @@ class Table(NamedTuple):
 
 
 def of_result(history: Sequence[Epoch], evaluation: Evaluation, names: Sequence[str]) -> Mapping[str, Table]:
-    """The tables of a cell that has been tested, by the names of their files."""
+    """Return the tables of a cell that has been tested, by the names of their files."""
     e, c = evaluation, evaluation.calibration
     per_class = (names, e.precision, e.recall, e.f1, e.roc_auc, e.average_precision, e.support)
     per_bin = (c.edges[:-1], c.edges[1:], c.confidence, c.accuracy, c.accuracy_low, c.accuracy_high, c.count)

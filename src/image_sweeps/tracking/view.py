@@ -1,4 +1,4 @@
-"""The way into MLflow's page: the command that opens it, and a link that already compares the cells."""
+"""The access to MLflow's page: the command that starts its server, and a link that compares the cells."""
 
 import base64
 import json
@@ -15,17 +15,17 @@ from image_sweeps.tracking.store import Store, open_store
 PORT = 5000
 
 UNDERSTOOD = "3."
-"""Saved views are not documented; their format was read off MLflow 3. Other versions get a plain link."""
+"""The MLflow versions with saved views, whose undocumented format was read off MLflow 3. Others get a plain link."""
 
 
 def show_runs(config: Config, sweep: str | None) -> None:
-    """Print how to look at the cells of `sweep`, or at all of them."""
+    """Print how to view the cells of `sweep`, or all cells if `sweep` is None."""
     store = open_store(config)
     show_view(server_command(config), link(store, sweep))
 
 
 def server_command(config: Config) -> str | None:
-    """What starts MLflow's page on the embedded store; None where a server is running already."""
+    """Return the command that starts MLflow's server on the embedded store; None if a server is configured."""
     if config.tracking.uri is not None:
         return None
     database = config.outputs_dir.resolve() / "mlflow.db"
@@ -35,7 +35,7 @@ def server_command(config: Config) -> str | None:
 
 
 def link(store: Store, sweep: str | None) -> str:
-    """The cells of `sweep`, or all of them, in the runs table with charts beside it, best validation accuracy first."""
+    """Return a link to the cells of `sweep`, or to all cells, with charts, the best validation accuracy first."""
     root = store.uri.rstrip("/") if store.uri.startswith("http") else f"http://127.0.0.1:{PORT}"
     page = f"{root}/#/experiments/{store.experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
     if mlflow.__version__.startswith(UNDERSTOOD):
@@ -44,7 +44,7 @@ def link(store: Store, sweep: str | None) -> str:
 
 
 def _selection(sweep: str | None) -> dict[str, str]:
-    """Which runs are shown. MLflow folds children under their parent and charts the parent alone, hence the filter."""
+    """Return the shown runs. Without a filter, MLflow folds children under their parent and charts only the parent."""
     which = f" and tags.sweep = '{sweep}'" if sweep else ""
     return {
         "searchFilter": f"tags.kind = 'cell'{which}",
@@ -54,7 +54,7 @@ def _selection(sweep: str | None) -> dict[str, str]:
 
 
 def _saved_view(store: Store, sweep: str | None) -> str:
-    """The key of a view kept in a tag of the experiment, where MLflow's own "share view" button keeps them."""
+    """Save a view in a tag of the experiment, as MLflow's own "share view" button does, and return its key."""
     key = sweep or "cells"
     sections = [{"uuid": "answer", "name": "comparison", "display": True, "isReordered": True, "isGenerated": False}]
     view = {
@@ -93,7 +93,7 @@ def _chart(kind: str, metric: str) -> dict[str, object]:
 
 
 def show_view(command: str | None, link: str) -> None:
-    """How to look at the runs; no command where a server is running already."""
+    """Print how to view the runs; `command` is None if a server is running already."""
     CONSOLE.print("\nTo compare the runs in MLflow, " + ("start its server and " if command else "") + "open the link:")
     if command:
         CONSOLE.print(f"  {command}", soft_wrap=True, markup=False)

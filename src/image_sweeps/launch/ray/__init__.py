@@ -1,1 +1,1 @@
-"""Ray: options, the process that talks to it, the engine that talks to that, and what happens on a node."""
+"""The Ray launcher: its options, the driver process, the engine that controls it, and the worker on a node."""

@@ -1,4 +1,4 @@
-"""A Ray cluster: connected to or started, looked at before anything runs there, and what a cell's task is there."""
+"""The Ray cluster: functions that connect to it or start it, check its nodes, and define the task of a cell."""
 
 import math
 import socket
@@ -25,19 +25,19 @@ ray.cloudpickle.register_pickle_by_value(sent)
 
 
 ANSWER_S = 5.0
-"""How long a machine may take to accept a connection."""
+"""The seconds that a machine may take to accept a connection."""
 
 LOOK_S = 120.0
-"""How long a node may take for a look at itself; it starts a Python first."""
+"""The seconds that a node may take to check itself; it starts a Python process first."""
 
 Task = Callable[[str], Any]
 
 
 def connect(setup: Setup) -> tuple[Connected, Task]:
-    """Connect to the cluster, or start it. Returns what is to be known of it, and what makes a cell's task.
+    """Connect to the cluster or start it. Return its properties and the function that submits a cell's task.
 
     Raises:
-        ConfigError: where there is no such cluster, or its nodes cannot run the cells.
+        ConfigError: if there is no such cluster, or its nodes cannot run the cells.
     """
     options = setup.options.ray
     _init(options.init)
@@ -54,7 +54,7 @@ def connect(setup: Setup) -> tuple[Connected, Task]:
 
 
 def disconnect() -> None:
-    """Leave the cluster; one that was started here ends."""
+    """Disconnect from the cluster; a cluster that was started here ends."""
     ray.shutdown()
 
 
@@ -65,16 +65,16 @@ def _init(init: Init) -> None:
         ray.init(**init.arguments, log_to_driver=False, logging_level="ERROR")
     except (Exception, SystemExit) as error:
         told = "no cluster of Ray's answers there" if isinstance(error, SystemExit) else _first_lines(str(error))
-        cause = str(error.__cause__ or "").strip().splitlines()[-1:]  # with a traceback before it
+        cause = str(error.__cause__ or "").strip().splitlines()[-1:]  # the line after its traceback
         why = ". ".join([told, *cause])
         raise ConfigError([f"{LAUNCHER}.ray.init, with address = {init.address!r}: {why}"]) from None
 
 
 def _reach(init: Init) -> None:
-    """See whether anything is at the address: Ray takes two minutes to find out.
+    """Check that something listens at the address: Ray takes two minutes to find out.
 
     Raises:
-        ConfigError: where there is nothing.
+        ConfigError: if nothing listens there.
     """
     key = f"{LAUNCHER}.ray.init.address = {init.address!r}"
     next_step = "`ray start --head` starts a cluster, and says what its address is; local starts one for the sweep"
@@ -84,7 +84,7 @@ def _reach(init: Init) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except ConnectionRefusedError:
         raise ConfigError([f"{key}: no cluster is there, at {address}; {next_step}"]) from None
-    except ConnectionError:  # Ray's, for auto
+    except ConnectionError:  # raised by Ray, for auto
         raise ConfigError([f"{key}: no cluster runs on this machine; {next_step}"]) from None
     except ValueError:
         raise ConfigError([f"{key}: must be host:port, auto or local"]) from None
@@ -93,7 +93,7 @@ def _reach(init: Init) -> None:
 
 
 def num_gpus_of(setup: Setup, nodes: Sequence[Mapping[str, Any]]) -> float:
-    """Of one cell: as asked, or else one where the cluster has any and the cells want them."""
+    """Return the GPUs of one cell: as requested, else 1 or 0 by `wants_gpu`; if that is None, 1 if there are any."""
     asked = setup.options.ray.remote.num_gpus
     if asked is not None:
         return asked
@@ -102,13 +102,13 @@ def num_gpus_of(setup: Setup, nodes: Sequence[Mapping[str, Any]]) -> float:
 
 
 def _task(setup: Setup, num_gpus: float) -> Task:
-    """What makes the task of a cell, by its folder."""
+    """Return the function that submits the task of the cell in a folder."""
     asked = setup.options.ray.remote
     try:
         remote = ray.remote(
             **asked.arguments(num_gpus),
-            max_retries=0,  # whether it is run again depends on what befell it
-            max_calls=0,  # or a worker ends after each cell that had a GPU; it does not touch it
+            max_retries=0,  # the driver decides by the cause whether to run it again
+            max_calls=0,  # else a worker ends after each cell with a GPU, which it never uses itself
             name="cell",
         )(sent.call)
     except (ValueError, TypeError) as error:
@@ -119,7 +119,7 @@ def _task(setup: Setup, num_gpus: float) -> Task:
 
 
 def num_slots_of(there: Mapping[str, float], asked: Mapping[str, float]) -> int:
-    """How many cells a node has room for. Those that share a GPU share one each."""
+    """Return how many cells fit on a node. The share of a GPU that a cell gets is always of a single GPU."""
     room = [math.floor(there.get(name, 0) / amount + 1e-9) for name, amount in asked.items()]
     gpus = asked.get("GPU", 0)
     if 0 < gpus < 1:
@@ -128,7 +128,7 @@ def num_slots_of(there: Mapping[str, float], asked: Mapping[str, float]) -> int:
 
 
 def _no_room(nodes: Sequence[Mapping[str, Any]], asked: Mapping[str, float]) -> str:
-    """That no node can run a cell, and what they have of what it asks for."""
+    """Return the message that no node can run a cell, with the resources that it requests and that the nodes have."""
     wish = ", ".join(f"{name} {amount:g}" for name, amount in asked.items())
     have = "; ".join(
         f"{found['NodeManagerHostname']}: " + ", ".join(f"{name} {found['Resources'].get(name, 0):g}" for name in asked)
@@ -143,7 +143,7 @@ def _no_room(nodes: Sequence[Mapping[str, Any]], asked: Mapping[str, float]) -> 
 
 
 def _looked_at(nodes: Sequence[Mapping[str, Any]], setup: Setup) -> list[str]:
-    """What hinders these nodes from running cells, in words."""
+    """Return the reasons why these nodes cannot run cells."""
     look = ray.remote(num_cpus=0, max_retries=0)(sent.look)
     with _token(setup.outputs_dir) as (token, content):
         home = sent.Home(
@@ -174,7 +174,7 @@ def _answer(ref: Any) -> list[str]:
     except ray.exceptions.GetTimeoutError:
         return [f"does not answer within {LOOK_S:g} s"]
     except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
-        return []  # it has gone: nothing will run there
+        return []  # the node is gone: nothing will run there
     except ray.exceptions.RayError as error:
         return [f"cannot be looked at: {_first_lines(str(error))}"]
     return problems
@@ -182,7 +182,7 @@ def _answer(ref: Any) -> list[str]:
 
 @contextmanager
 def _token(folder: Path) -> Iterator[tuple[str, str]]:
-    """The name of a file that whoever shares the folder can read, and what stands in it."""
+    """Yield the name and the content of a temporary file that every node can read if it shares the folder."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     token, content = folder / f".ray.{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
@@ -191,7 +191,7 @@ def _token(folder: Path) -> Iterator[tuple[str, str]]:
         yield token.name, content
     finally:
         token.unlink()
-        for path in made:  # nothing has been written yet
+        for path in made:  # no sweep has written to these folders yet
             with suppress(OSError):
                 path.rmdir()
 

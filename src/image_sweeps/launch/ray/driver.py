@@ -1,9 +1,9 @@
-"""The process that talks to Ray, for the one that runs the sweep.
+"""The driver: the process that communicates with Ray for the process that runs the sweep.
 
-It is apart because Ray takes over the process that it is in: it replaces the handler of SIGTERM, prints what befalls
-its workers, waits two minutes for a cluster that does not answer and then ends the process, as it does when it has lost
-the cluster for a minute (seen with Ray 2.60). So the sweep outlives all of that, and ends with a report. Ray's rule is
-that the tasks of a driver end with it: nothing is left running where this process has gone, in whichever way.
+It is separate because Ray takes over its process: Ray replaces the handler of SIGTERM, prints the events of its
+workers, waits two minutes for a cluster that does not answer and then ends the process, and also ends it after losing
+the cluster for a minute (observed with Ray 2.60). The sweep survives all of that, and ends with a report. In Ray, the
+tasks of a driver end with it: nothing is left running after this process has ended, in whatever way.
 """
 
 import os
@@ -28,18 +28,18 @@ QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` it would send a copy of the folder to every node
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or it warns that this will be the default
 }
-"""Ray's settings where the user has others in mind."""
+"""Environment variables for Ray, each set only if the user has not set it."""
 
 
 @dataclass(eq=False)
 class RayTask:
-    """A cell that Ray has.
+    """A cell that was submitted to Ray.
 
     Attributes:
-        folder: the cell's own.
-        ref: of the task.
-        num_losses: how often its worker died while the node lived.
-        stopping: whether it is not to be put back.
+        folder: the folder of the cell.
+        ref: the reference of the task; None if Ray did not accept it.
+        num_losses: how often its worker died while the node survived.
+        stopping: whether the cell must not be submitted again.
     """
 
     folder: Path
@@ -49,12 +49,12 @@ class RayTask:
 
 
 class Driver:
-    """Hands cells to a cluster that it is connected to, and tells what becomes of them.
+    """A driver that submits cells to the connected cluster and reports how they end.
 
     Args:
-        task: takes the folder of a cell, and gives the reference of its task.
-        max_losses: how often a cell goes on whose worker died alone; -1 for always.
-        tell: is told what happens.
+        task: a function that submits the task of the cell in a folder and returns its reference.
+        max_losses: how often a cell is submitted again after only its worker died; -1 for always.
+        tell: a function that receives each event.
     """
 
     def __init__(self, task: Callable[[str], Any], max_losses: int, tell: Callable[[Event], object]) -> None:
@@ -63,7 +63,7 @@ class Driver:
         self.events: queue.SimpleQueue[Command | tuple[RayTask, Any] | None] = queue.SimpleQueue()
 
     def run(self) -> None:
-        """Do what comes, until None does."""
+        """Process the events in the queue until None arrives."""
         while (event := self.events.get()) is not None:
             match event:
                 case Start(folder):
@@ -80,7 +80,7 @@ class Driver:
         (cell.folder / CellFile.WHERE).unlink(missing_ok=True)
         try:
             cell.ref = self.task(str(cell.folder))
-        except (ValueError, TypeError) as error:  # what Ray minds only now
+        except (ValueError, TypeError) as error:  # Ray checks some options only now
             self.tell(Ended(cell.folder, f"Ray does not take it: {error}"))
             return
         cell.ref.future().add_done_callback(lambda future: self.events.put((cell, future)))
@@ -89,13 +89,13 @@ class Driver:
         import ray
 
         cell.stopping = True
-        if cell.ref is None:  # Ray did not take it
+        if cell.ref is None:  # Ray did not accept it
             return
-        with suppress(ray.exceptions.RayError, ValueError):  # it is over
+        with suppress(ray.exceptions.RayError, ValueError):  # the task is over
             ray.cancel(cell.ref, force=force)
 
     def _conclude(self, cell: RayTask, future: Any) -> None:
-        """The task is over: so is the cell, or it is put back."""
+        """Report that the cell is over, or submit it again, after its task has ended."""
         reason = self._why_put_back(cell, future)
         if reason is None or cell.stopping:
             (cell.folder / CellFile.WHERE).unlink(missing_ok=True)
@@ -105,7 +105,7 @@ class Driver:
         self._submit(cell)
 
     def _why_put_back(self, cell: RayTask, future: Any) -> str | None:
-        """What befell it that it is not to blame for."""
+        """Return why the task ended if the cell did not cause it and may be submitted again, else None."""
         from ray.exceptions import NodeDiedError, TaskCancelledError, WorkerCrashedError
 
         where = _read(cell.folder / CellFile.WHERE) or "a node"
@@ -122,7 +122,7 @@ class Driver:
         return None
 
     def _why_over(self, future: Any) -> str:
-        """The reason, where it has left no result."""
+        """Return the reason for a missing result."""
         from ray.exceptions import OutOfMemoryError, RayTaskError, TaskCancelledError, WorkerCrashedError
 
         match future.exception():
@@ -144,14 +144,14 @@ class Driver:
 
 
 def drive(setup: Setup, channel: "Channel[Event, Command]", log: Path) -> None:
-    """Connect, and run the cells that come through `channel`, until it is closed. The whole life of the process.
+    """Connect, and run the cells that arrive through `channel` until it is closed: the process's main function.
 
     Args:
-        setup: what to connect to.
-        channel: for events and commands.
-        log: where goes what Ray prints, in a folder of its own.
+        setup: the settings of the connection.
+        channel: the connection that sends events and receives commands.
+        log: the file for Ray's output, in a folder of its own that is deleted at the end.
     """
-    os.setsid()  # a terminal's Ctrl-C, and what else comes to all, is not for Ray and its processes
+    os.setsid()  # keeps a terminal's Ctrl-C and other group signals from Ray and its processes
     redirect_output(log, mode=0o600)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -165,21 +165,21 @@ def drive(setup: Setup, channel: "Channel[Event, Command]", log: Path) -> None:
         shutil.rmtree(log.parent, ignore_errors=True)
         return
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # whoever wants this process to end closes the channel
+        signal.signal(number, signal.SIG_IGN)  # this process ends when its channel is closed
     driver = Driver(task, setup.options.ray.remote.max_retries, channel.send)
     threading.Thread(target=_listen, args=(channel, driver), daemon=True).start()
     channel.send(connected)
     with suppress(BrokenPipeError):  # the sweep's process has gone
         driver.run()
     disconnect()
-    shutil.rmtree(log.parent, ignore_errors=True)  # the sweep's process may not be there to do it
+    shutil.rmtree(log.parent, ignore_errors=True)  # the sweep's process may be gone
 
 
 def _listen(channel: "Channel[Event, Command]", driver: Driver) -> None:
     try:
         while True:
             driver.events.put(channel.recv())
-    except Exception:  # the other end is closed, or its process was killed within a message
+    except Exception:  # the other end is closed, or its process was killed while sending
         driver.events.put(None)
 
 

@@ -1,4 +1,4 @@
-"""The cells of a sweep in a Ray cluster."""
+"""The engine that runs the cells of a sweep in a Ray cluster."""
 
 import atexit
 import multiprocessing
@@ -22,24 +22,24 @@ from image_sweeps.launch.remote import Over, Running, State, Waiting
 from image_sweeps.launch.worker import Work, train_cell
 
 CONNECT_S = 180.0
-"""How long it may take to start a cluster, or to reach one and look at its nodes."""
+"""The seconds that starting a cluster, or reaching one and checking its nodes, may take."""
 
 END_S = 20.0
-"""How long Ray may take to end."""
+"""The seconds that Ray may take to end."""
 
 
 class Connection:
-    """The process that talks to Ray, as long as the sweep's process lives.
+    """A connection to the driver process, which lives no longer than the sweep's process.
 
     Args:
-        setup: what it connects to.
-        patience_s: how long that may take, in seconds.
+        setup: the settings of the connection.
+        patience_s: how long connecting may take, in seconds.
 
     Attributes:
-        num_slots: how many cells the cluster has room for at a time.
+        num_slots: how many cells fit in the cluster at a time.
 
     Raises:
-        ConfigError: where the cluster cannot be used.
+        ConfigError: if the cluster cannot be used.
     """
 
     def __init__(self, setup: Setup, patience_s: float = CONNECT_S) -> None:
@@ -58,10 +58,10 @@ class Connection:
 
     @classmethod
     def to(cls, options: RayOptions, configs: Sequence[Config], work: Work = train_cell) -> Self:
-        """Connect for cells with these configurations.
+        """Connect to the cluster for cells with these configurations.
 
         Raises:
-            ConfigError: where they, or the cluster, cannot be used.
+            ConfigError: if the configurations or the cluster cannot be used.
         """
         return cls(setup_of(options, configs, work))
 
@@ -81,24 +81,24 @@ class Connection:
         raise ConfigError([f"{LAUNCHER}.ray.init, with address = {self.setup.options.ray.init.address!r}: {problem}"])
 
     def send(self, command: Command) -> None:
-        """Tell it something; where it has gone, that will be heard."""
+        """Send a command to the driver. If the driver has ended, the next attempt to receive reveals it."""
         with suppress(OSError):
             self.channel.send(command)
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there."""
+        """Whether the driver process is running."""
         return self.process.is_alive()
 
     def how_it_ended(self) -> str:
-        """That the process has gone, and the last of what Ray said there."""
+        """Return a message with the exit code of the driver and the last line of Ray's output."""
         self.process.join()
         said = last_lines(self.log).splitlines()[-1:]
         code = self.process.exitcode
         return " ".join([f"the cluster is lost: the process that talked to Ray ended with exit code {code}.", *said])
 
     def close(self) -> None:
-        """End what runs, and the cluster, if it was started for the sweep."""
+        """End the running cells and the driver, and the cluster if it was started for the sweep."""
         atexit.unregister(self.close)
         self.channel.close()
         self.process.join(END_S)
@@ -109,10 +109,10 @@ class Connection:
 
 
 def setup_of(options: RayOptions, configs: Sequence[Config], work: Work = train_cell) -> Setup:
-    """What is connected with, for cells with these configurations.
+    """Return the settings of the connection for cells with these configurations.
 
     Raises:
-        ConfigError: where they cannot run in a cluster.
+        ConfigError: if the cells cannot run in a cluster.
     """
     devices = {config.device for config in configs}
     numbered = sorted(device for device in devices if device.startswith("cuda:"))
@@ -125,16 +125,16 @@ def setup_of(options: RayOptions, configs: Sequence[Config], work: Work = train_
 
 
 class Ray:
-    """An engine of `image_sweeps.launch.remote`.
+    """The engine of `image_sweeps.launch.remote` for Ray.
 
     Args:
-        connection: to the cluster.
-        note: is told what the user should know.
+        connection: the connection to the driver.
+        note: a function that shows a message to the user.
     """
 
     def __init__(self, connection: Connection, note: Callable[[str], object]) -> None:
         self.connection, self.note = connection, note
-        self.num_slots = connection.num_slots or None  # of a cluster that has yet to grow, it is not known
+        self.num_slots = connection.num_slots or None  # unknown for a cluster that has yet to grow
         self.ended: dict[Path, str | None] = {}
         self.noted: set[str] = set()
         self.lost: str | None = None
@@ -161,7 +161,7 @@ class Ray:
         self.connection.send(Kill(folder))
 
     def close(self) -> None:
-        """Nothing of what was handed over is left: what was taken back may have begun meanwhile."""
+        """Kill the cells that have not ended, and wait for them: a withdrawn cell may have begun in the meantime."""
         for folder in self._left():
             self.kill(folder)
         deadline = time.monotonic() + END_S
@@ -173,7 +173,7 @@ class Ray:
         return [] if self.lost else [folder for folder, reason in self.ended.items() if reason is None]
 
     def _hear(self) -> None:
-        """What has happened since."""
+        """Process the events that have arrived since the last call."""
         try:
             while self.lost is None and self.connection.channel.poll():
                 match self.connection.channel.recv():

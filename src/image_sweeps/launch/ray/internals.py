@@ -1,13 +1,13 @@
-"""What is used of Ray's inside, in one place: seen in Ray 2.60."""
+"""The use of Ray's private functions, in one place, as observed in Ray 2.60."""
 
 import ray
 
 
 def address_of(address: str) -> str:
-    """The host and port of the cluster that `address` names.
+    """Return the host and port of the cluster that `address` names.
 
     Raises:
-        ConnectionError: where it is auto, and no cluster runs on this machine.
-        ValueError: where it is none.
+        ConnectionError: if `address` is auto, and no cluster runs on this machine.
+        ValueError: if `address` is not a valid address.
     """
     return str(ray._private.services.canonicalize_bootstrap_address(address))

@@ -1,4 +1,4 @@
-"""What the sweep's process and the one that talks to Ray say to each other. Light: the latter needs no torch."""
+"""The messages between the sweep's process and the driver. This module imports no torch: the driver needs none."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +8,13 @@ from image_sweeps.launch.ray.options import RayOptions
 
 @dataclass(frozen=True)
 class Setup:
-    """What a connection is made with.
+    """The settings of a connection.
 
     Attributes:
-        options: of the user.
-        wants_gpu: whether the cells are to run on a GPU: None where they take what there is.
-        outputs_dir: what the nodes have to share, absolute.
-        work: what is done with each cell: the name of a `worker.Work`, as in `image_sweeps.launch.worker:train_cell`.
+        options: the user's options.
+        wants_gpu: whether the cells run on a GPU; None if they run on any available device.
+        outputs_dir: the folder that the nodes have to share, as an absolute path.
+        work: the name of the `worker.Work` applied to each cell, such as `image_sweeps.launch.worker:train_cell`.
     """
 
     options: RayOptions
@@ -25,10 +25,10 @@ class Setup:
 
 @dataclass(frozen=True)
 class Connected:
-    """The cluster is there, and its nodes can be used.
+    """The event that the cluster is connected, and its nodes can be used.
 
     Attributes:
-        num_slots: how many cells they have room for at a time.
+        num_slots: how many cells fit on the nodes at a time.
     """
 
     num_slots: int
@@ -36,35 +36,35 @@ class Connected:
 
 @dataclass(frozen=True)
 class Refused:
-    """The cluster cannot be used, for these reasons."""
+    """The event that the cluster cannot be used, with the reasons."""
 
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Start:
-    """To Ray: take the cell that is saved in `folder`."""
+    """The command to run the cell saved in `folder`."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
 class Stop:
-    """To Ray: let the cell finish its epoch, or take it back."""
+    """The command to stop the cell after its epoch, or to withdraw it if it waits."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
 class Kill:
-    """To Ray: end the cell at once."""
+    """The command to kill the cell immediately."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
 class Ended:
-    """Ray has done with the cell; `reason` says why there is no result, if there is none."""
+    """The event that Ray no longer queues or runs the cell; `reason` explains a missing result."""
 
     folder: Path
     reason: str
@@ -72,7 +72,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Noted:
-    """Something that the user should know."""
+    """The event that carries a message for the user."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""An attempt at a cell, in a worker of Ray's on a node."""
+"""An attempt at a cell in a Ray worker on a node."""
 
 import os
 import socket
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 
 def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
-    """Run the cell that is saved in the folder at `path`, as the pool on one machine does in one of its slots.
+    """Run the cell saved in the folder at `path`, as the pool on one machine does in one of its slots.
 
-    It has a process of its own, from a fork server that Ray's worker keeps for the cells after it: what befalls the
-    cell leaves the worker alone, so that a worker or node that is lost is not the cell's fault.
+    The cell has its own process, from a fork server that the Ray worker keeps for later cells. A crash of the cell does
+    not affect the worker, so that the loss of a worker or a node is not the cell's fault.
 
     Args:
-        path: of the cell's own folder.
-        num_threads: that it may use on the CPU.
-        gives_gpu: whether Ray has given it a GPU, or a share of one; it sees no other.
-        work: what is done with it, by name.
+        path: the folder of the cell.
+        num_threads: the number of CPU threads that the cell may use.
+        gives_gpu: whether Ray has assigned a GPU or a share of one to the cell, which sees no other GPU.
+        work: the name of the function that is applied to the cell.
 
-    Returns: whether it was interrupted, and may go on.
+    Returns: whether the cell was interrupted and may be resumed.
     """
     from pkgutil import resolve_name
 
-    with Interrupt.on_signals() as interrupt:  # before anything that takes long; Ray's cancelling is a SIGINT
-        sys.modules["__main__"].__spec__ = find_spec("image_sweeps.__main__")  # or each cell would import Ray's
+    with Interrupt.on_signals() as interrupt:  # before all slow steps; Ray cancels a task by SIGINT
+        sys.modules["__main__"].__spec__ = find_spec("image_sweeps.__main__")  # else each cell would import Ray's main
         fork_server.start()  # imports what cells need while this process imports the little that it needs itself
         from image_sweeps.cell.result import Result
         from image_sweeps.launch.pool import Pool
@@ -45,7 +45,7 @@ def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
         folder = Path(path)
         left = Result.load(folder)
         if left is not None and left.status is not CellStatus.INTERRUPTED:
-            return False  # the node was lost after that
+            return False  # the node was lost after the cell had ended
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES") if gives_gpu else ""
         where = f"{socket.gethostname()} gpu {gpus}" if gpus else socket.gethostname()
         write_text(folder / CellFile.WHERE, where)
@@ -58,10 +58,10 @@ def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
 
 
 class OutputFile(CellListener):
-    """Writes into the cell's output what is told of it; its numbers are read elsewhere.
+    """A listener that writes failures and notices to the cell's output; the metrics are read from the journal.
 
     Args:
-        folder: the cell's own.
+        folder: the folder of the cell.
     """
 
     def __init__(self, folder: Path) -> None:

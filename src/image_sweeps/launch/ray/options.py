@@ -1,4 +1,4 @@
-"""What `conf/hydra/launcher/ray.yaml` says, checked. Ray checks the values itself where it knows them better."""
+"""The validated options of `conf/hydra/launcher/ray.yaml`. Ray itself checks the values that it knows better."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,11 +12,11 @@ Text = Annotated[str, Field(min_length=1)]
 CLIENT = "ray://"
 
 SMALLEST_STORE_BYTES = 75 * 2**20
-"""Of Ray's object store, which cells do not use: the least that it takes."""
+"""The minimum size of Ray's object store, which cells do not use."""
 
 
 class Init(BaseModel):
-    """Arguments of `ray.init`; others than these are its business."""
+    """Arguments of `ray.init`; any further arguments are passed to it unchecked."""
 
     model_config = ConfigDict(**{**STRICT, "extra": "allow"})
     address: Text
@@ -32,16 +32,16 @@ class Init(BaseModel):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Those that are given. One that is null is left to Ray, which for a cluster that is there refuses most."""
+        """The arguments that are not null. The others are left to Ray, which refuses most for an existing cluster."""
         given = {key: value for key, value in self.model_dump().items() if value is not None}
         if self.starts_one:
-            return {"object_store_memory": SMALLEST_STORE_BYTES, **given}  # by default 30% of the machine's memory
+            return {"object_store_memory": SMALLEST_STORE_BYTES, **given}  # Ray's default: 30% of the machine's memory
         given.pop("include_dashboard", None)
         return given
 
 
 class TaskResources(BaseModel):
-    """Arguments of `ray.remote`: what one cell asks of its node."""
+    """Arguments of `ray.remote`: the resources that one cell requests from its node."""
 
     model_config = STRICT
     num_cpus: NonNegativeFloat
@@ -55,16 +55,16 @@ class TaskResources(BaseModel):
 
     @property
     def num_threads(self) -> int:
-        """That a cell computes with."""
+        """The number of threads that a cell computes with."""
         return max(1, int(self.num_cpus))
 
     def arguments(self, num_gpus: float) -> dict[str, Any]:
-        """Those that are given, with this number of GPUs."""
+        """Return the arguments that are not null, with `num_gpus` GPUs."""
         given = self.model_dump(exclude={"num_gpus", "max_retries"}, exclude_none=True)
         return {**given, "num_gpus": num_gpus}
 
     def resources_of_node(self, num_gpus: float) -> dict[str, float]:
-        """What a node must have, in Ray's names."""
+        """Return the amounts of resources that a node must have, by Ray's names."""
         asked = {"CPU": self.num_cpus, "GPU": num_gpus, "memory": float(self.memory or 0), **(self.resources or {})}
         if self.accelerator_type:
             asked[f"accelerator_type:{self.accelerator_type}"] = 0.001
@@ -72,7 +72,7 @@ class TaskResources(BaseModel):
 
 
 class Both(BaseModel):
-    """The group `hydra.launcher.ray`."""
+    """The option group `hydra.launcher.ray`."""
 
     model_config = STRICT
     init: Init
@@ -80,14 +80,14 @@ class Both(BaseModel):
 
 
 class RayOptions(Options):
-    """The options; what each means stands beside it in the file."""
+    """The options of the Ray launcher; the comments in the file explain each of them."""
 
     where = LAUNCHER
     ray: Both
     autoscaling: bool
 
     def problems(self) -> list[str]:
-        """What Ray would not do, or what would not do what it seems to."""
+        """Return the problems of options that Ray would reject, or that would not have their apparent effect."""
         init, asked = self.ray.init, self.ray.remote
         amounts = {"num_cpus": asked.num_cpus, "num_gpus": asked.num_gpus, **(asked.resources or {})}
         problems = [

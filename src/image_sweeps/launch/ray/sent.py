@@ -1,6 +1,6 @@
-"""What is sent to the nodes of a Ray cluster as it is, since it has to work where there is no copy of this project.
+"""The functions that are sent to the nodes of a Ray cluster by value, to work without a copy of this project there.
 
-So these functions use nothing but Python's own modules, and each other.
+These functions therefore use only Python's standard library and each other.
 """
 
 import hashlib
@@ -16,16 +16,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Home:
-    """What a node has to have in common with the machine that the sweep was started on.
+    """The properties that a node must share with the machine on which the sweep was started.
 
     Attributes:
-        project: the folder that this project's package lies in.
-        digest: of its code.
-        folder: where the sweep was started.
-        outputs_dir: where the cells' folders are.
-        token: the name of a file in it.
-        content: of that file.
-        versions: of the packages that a result depends on.
+        project: the folder that contains this project's package.
+        digest: the digest of the project's code.
+        folder: the folder where the sweep was started.
+        outputs_dir: the folder that contains the cells' folders.
+        token: the name of a file in `outputs_dir`.
+        content: the content of that file.
+        versions: the versions of the packages that a result depends on, by name.
     """
 
     project: str
@@ -38,9 +38,9 @@ class Home:
 
 
 def call(project: str, folder: str, name: str, *arguments: Any) -> Any:
-    """Call a function of `launch.ray.node` in `folder`: `outputs_dir` and `data_dir` may be relative to it.
+    """Call a function of `launch.ray.node` in `folder`, to which `outputs_dir` and `data_dir` may be relative.
 
-    The node's Python does not know yet where the project is.
+    The project is first added to the import path, because the node's Python does not know its location.
     """
     os.chdir(folder)
     if project not in sys.path:
@@ -49,7 +49,7 @@ def call(project: str, folder: str, name: str, *arguments: Any) -> Any:
 
 
 def look(home: dict[str, Any]) -> list[str]:
-    """Why this node cannot run cells, as far as that is to be seen from here; `home` are the fields of a `Home`."""
+    """Return the reasons why this node cannot run cells, if it finds any; `home` holds the fields of a `Home`."""
     return [
         *_outputs_problems(Path(home["outputs_dir"]), home["token"], home["content"]),
         *_project_problems(Path(home["project"]), home["digest"], Path(home["folder"])),
@@ -58,7 +58,7 @@ def look(home: dict[str, Any]) -> list[str]:
 
 
 def digest(project: Path) -> str:
-    """Of the project's code."""
+    """Return the SHA-256 digest of the project's code, as a hexadecimal string."""
     found = hashlib.sha256()
     for path in sorted(project.glob("image_sweeps/**/*.py")):
         found.update(str(path.relative_to(project)).encode())

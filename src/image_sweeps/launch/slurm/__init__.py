@@ -1,1 +1,1 @@
-"""SLURM: options, the commands, the arrays of a sweep, and a cell's job on its node."""
+"""The SLURM launcher: its options, the SLURM commands, the job arrays of a sweep, and a cell's job on its node."""

@@ -1,7 +1,7 @@
-"""Which cell is which task of which job array: written down in the sweep's folder before SLURM hears of an array.
+"""The job arrays of a sweep, which map cells to tasks. Each is saved in the sweep's folder before it is submitted.
 
-The name of an array is that of its file. So what is in the queue is found again by a process that has not put it there,
-and whatever that died of in between.
+The name of an array consists of the sweep's id and the number that is its file name. Another process can therefore find
+the jobs in the queue, wherever the process that submitted them died.
 """
 
 import json
@@ -20,8 +20,8 @@ class Array:
 
     Attributes:
         sweep: the folder of the sweep.
-        number: the array's, from 1.
-        cells: the ids of its cells, by their index.
+        number: the number of the array in the sweep, from 1.
+        cells: the ids of its cells, in the order of their task indices.
     """
 
     sweep: Path
@@ -30,16 +30,16 @@ class Array:
 
     @property
     def name(self) -> str:
-        """In SLURM's queue: no other array of anybody's has it, since a sweep's id is its own."""
+        """The name of the array in SLURM's queue. It is unique, because the id of a sweep is."""
         return f"{self.sweep.name}.{self.number}"
 
     @property
     def output(self) -> str:
-        """Where what SLURM says of a task goes, as a pattern for `sbatch`. The cell's own output is in its folder."""
+        """The log file of SLURM's output for a task, as a pattern for `sbatch`. The cell's output is in its folder."""
         return str(self.sweep / SweepFile.SLURM / f"{self.number}_%a.log")
 
     def log(self, index: int) -> Path:
-        """The same of one task."""
+        """Return the log file of SLURM's output for one task."""
         return Path(self.output.replace("%a", str(index)))
 
     def save(self) -> None:
@@ -47,11 +47,11 @@ class Array:
 
     @classmethod
     def of(cls, sweep: Path, cells: Sequence[str]) -> Self:
-        """One more array of the sweep."""
+        """Return a new array of the sweep, with the next number."""
         return cls(sweep, max((array.number for array in arrays(sweep)), default=0) + 1, tuple(cells))
 
 
 def arrays(sweep: Path) -> list[Array]:
-    """Those of a sweep, in their order."""
+    """Return the arrays of a sweep, in the order of their numbers."""
     paths = sorted((sweep / SweepFile.SLURM).glob("*.json"), key=lambda path: int(path.stem))
     return [Array(sweep, int(path.stem), tuple(json.loads(path.read_text()))) for path in paths]

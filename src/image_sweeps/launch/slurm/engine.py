@@ -1,9 +1,9 @@
-"""The cells of a sweep in SLURM's queue, as job arrays.
+"""The engine that runs the cells of a sweep as SLURM job arrays.
 
-By SLURM's own commands. submitit 1.5 would be in the way: it asks `sacct` alone for the state of a job, and without
-accounting waits forever for one that was killed; it queues an array before the files are in place that its tasks read;
-it ends a job in the midst of an epoch, and pickles. Its launcher for Hydra (1.2) composes every job again on its node,
-waits for the results in order, and forgets its array when it dies.
+It uses SLURM's own commands. submitit 1.5 is unsuitable: it asks only `sacct` for the state of a job, and without
+accounting waits forever for a job that was killed; it submits an array before the files that its tasks read are in
+place; it ends a job in the middle of an epoch, and pickles. Its launcher for Hydra (1.2) composes every job again on
+its node, waits for the results in order, and forgets its array when it dies.
 """
 
 import logging
@@ -27,19 +27,19 @@ RUNNING = frozenset(
     {"COMPLETING", "CONFIGURING", "RESIZING", "RUNNING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED"}
 )
 LIVING = WAITING | RUNNING
-"""SLURM's states; what is none of these is over."""
+"""The SLURM states of a job that is not over; a job in any other state is over."""
 
 STOP = "INT"
-"""Asks a cell to end its epoch, as the user wants it: SLURM itself sends TERM."""
+"""The signal that asks a cell to stop after its epoch at the user's request: SLURM itself sends TERM."""
 
 log = logging.getLogger(__name__)
 
 
 class Slurm:
-    """An engine of `image_sweeps.launch.remote`.
+    """The engine of `image_sweeps.launch.remote` for SLURM.
 
     Args:
-        options: what the user wants of SLURM.
+        options: the user's options for SLURM.
     """
 
     def __init__(self, options: SlurmOptions) -> None:
@@ -56,15 +56,15 @@ class Slurm:
         return self.options.array_parallelism
 
     def start(self, folders: Sequence[Path]) -> None:
-        """Queue those of the cells that are not, as one array, or as many as SLURM's MaxArraySize makes of them.
+        """Submit the cells that are not in the queue, as one array or as several if SLURM's MaxArraySize requires it.
 
-        A cell that this process hands over once more is over, whatever its last job is still tidying up.
+        A cell that this process submits again is over, even if its last job is still cleaning up.
 
         Raises:
-            SlurmError: where SLURM does not take them all; then it keeps none of them.
+            SlurmError: if SLURM does not accept all cells; then none of them is kept in the queue.
         """
         sweep = folders[0].parent
-        for array in arrays(sweep):  # of a cell that is in several, the last one counts
+        for array in arrays(sweep):  # the last array that contains a cell counts
             self._know(array)
         self._refresh()
         cells = [folder.name for folder in folders]
@@ -95,14 +95,14 @@ class Slurm:
         return Over(reason(job, log_file.read_text(errors="replace") if log_file.exists() else None))
 
     def stop(self, folder: Path) -> None:
-        """With the next look at the queue, together with the others that are to stop: each command takes its time."""
+        """Stop the cell at the next poll of the queue, together with others: each SLURM command takes time."""
         self.stopping.add(folder.name)
 
     def kill(self, folder: Path) -> None:
         self._try(self._keep_out)
         if job := self._job(folder.name):
             self._try(queue.send, "KILL", [job.id])
-            self._try(queue.cancel, [job.id])  # as long as it waits, or goes back to the queue
+            self._try(queue.cancel, [job.id])  # in case it waits, or returns to the queue
 
     def close(self) -> None:
         self._try(self._refresh)
@@ -122,7 +122,7 @@ class Slurm:
         return job is not None and job.state in LIVING
 
     def _queue(self, array: Array) -> None:
-        """Hand an array over. It is known before it is there: whoever comes after this process finds it by its name."""
+        """Submit an array. It is saved first, so that a later process can find it in the queue by its name."""
         array.save()
         tasks = f"0-{len(array.cells) - 1}"
         at_a_time = self.options.array_parallelism
@@ -137,7 +137,7 @@ class Slurm:
         self._know(array)
 
     def _script(self, array: Array) -> str:
-        """What a node runs. The cell's process takes the place of the shell: SLURM's signals are for it."""
+        """Return the batch script. The cell's process replaces the shell, so that it receives SLURM's signals."""
         signal = ["--signal", self.options.signal] if self.options.requeue else []
         command = [
             sys.executable,
@@ -149,13 +149,13 @@ class Slurm:
         ]
         return (
             "#!/bin/bash\n"
-            f"export PYTHONPATH={shlex.quote(str(PACKAGE.parent))}${{PYTHONPATH:+:$PYTHONPATH}}\n"  # of a checkout
+            f"export PYTHONPATH={shlex.quote(str(PACKAGE.parent))}${{PYTHONPATH:+:$PYTHONPATH}}\n"  # for a checkout
             f"cells=({' '.join(array.cells)})\n"
             f"exec {shlex.join(command)} {shlex.quote(str(array.sweep))}/${{cells[$SLURM_ARRAY_TASK_ID]}}\n"
         )
 
     def _look(self) -> None:
-        """See what is in the queue, unless that was done just now. Where SLURM does not answer, nothing has changed."""
+        """Poll the queue, unless the last poll was within `poll_s`. If SLURM does not answer, keep the known states."""
         if self.looked_at is not None and time.monotonic() - self.looked_at < self.options.poll_s:
             return
         self.looked_at = time.monotonic()
@@ -163,7 +163,7 @@ class Slurm:
         self._try(self._stop_some)
 
     def _refresh(self) -> None:
-        """See what is in the queue of what was not over."""
+        """Update the states of the jobs that were not over."""
         tasks = ((array.name, self._job(cell)) for cell, (array, _) in self.tasks.items())
         names = {name for name, job in tasks if job is None or job.state in LIVING}
         jobs = queue.jobs(sorted(names))
@@ -179,33 +179,33 @@ class Slurm:
                 self._tell(f"SLURM holds job {job.id} back ({job.reason}): scontrol release {job.id} lets it go")
 
     def _stop_some(self) -> None:
-        """Ask those that are to stop, as long as they live: one may be on its way back into the queue, and deaf."""
+        """Stop the cells in `stopping`, again at every poll: a job that returns to the queue receives no signal."""
         self.stopping = {cell for cell in self.stopping if self._lives(cell)}
         if waiting := self._asked_to_stop(WAITING):
-            queue.cancel(waiting)  # one that has begun this moment ends its epoch too, if that is short: it gets TERM
+            queue.cancel(waiting)  # a job that has just begun gets TERM, and still finishes a short epoch
         if running := self._asked_to_stop(RUNNING):
             queue.send(STOP, running)
 
     def _keep_out(self) -> None:
-        """Take back those that wait and are to stop: what is killed makes room for them."""
+        """Cancel the waiting jobs that are to stop: a killed job would make room for them."""
         if waiting := self._asked_to_stop(WAITING):
             queue.cancel(waiting)
             self._refresh()
 
     def _asked_to_stop(self, states: frozenset[str]) -> list[str]:
-        """The jobs of the cells that are to stop, in any of these states."""
+        """Return the ids of the jobs in any of these states whose cells are to stop."""
         jobs = [job for cell in sorted(self.stopping) if (job := self._job(cell))]
         return [job.id for job in jobs if job.state in states]
 
     def _try(self, act: Callable[..., object], *arguments: object) -> None:
-        """Where SLURM does not answer, nothing has changed."""
+        """Call `act`; if SLURM does not answer, warn and keep the known states."""
         try:
             act(*arguments)
         except SlurmError as error:
             self._tell(f"SLURM does not answer; its jobs go on meanwhile. {error}")
 
     def _tell(self, text: str) -> None:
-        """Once."""
+        """Log each warning once."""
         if text not in self.told:
             self.told.add(text)
             log.warning(text)

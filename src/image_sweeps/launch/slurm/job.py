@@ -1,4 +1,4 @@
-"""What a node runs for a task of an array: the cell, and where SLURM asks it to make room, its way back into the queue.
+"""The process of an array task on its node: it runs the cell and, if SLURM asks it to make room, requeues the task.
 
 python -m image_sweeps.launch.slurm.job --signal USR2 --threads 1 outputs/sweeps/.../1020079e5857
 """
@@ -15,13 +15,13 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def main() -> None:
-    """The command line of a job."""
+    """Run the command line of a job."""
     parser = argparse.ArgumentParser(description="Train a cell in a job of SLURM's.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, required=True, help="that it may use on the CPU")
     parser.add_argument("--signal", choices=("USR1", "USR2"), help="after which it is queued again; none: never")
     arguments = parser.parse_args()
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # what comes during the imports, for seconds, waits for them
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # signals stay pending during the imports, which take seconds
     from image_sweeps.cell.result import Result
     from image_sweeps.launch.node import work_alone
 

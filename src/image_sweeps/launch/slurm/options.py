@@ -1,4 +1,4 @@
-"""What `conf/hydra/launcher/slurm.yaml` says, checked, and as `sbatch` wants to hear it."""
+"""The validated options of `conf/hydra/launcher/slurm.yaml`, and their `sbatch` flags."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ MIB_PER_GIB = 1024
 
 
 class SlurmOptions(Options):
-    """The options; what each means stands beside it in the file."""
+    """The options of the SLURM launcher; the comments in the file explain each of them."""
 
     where = LAUNCHER
     partition: Name | None
@@ -38,7 +38,7 @@ class SlurmOptions(Options):
 
     @classmethod
     def describe(cls, problem: Any) -> str:
-        """Of an option with two types, what it is to be rather than which of the two it is not."""
+        """Describe a problem. For an option with two types, say which values are valid, not which type failed."""
         if problem["loc"][0] == "gpus_per_node":
             return (
                 f"gpus_per_node = {problem['input']!r}: must be a number greater than 0, or kind:number as in a100:2; "
@@ -47,7 +47,7 @@ class SlurmOptions(Options):
         return describe_problem({**problem, "loc": problem["loc"][:1]}, cls)
 
     def problems(self) -> Iterator[str]:
-        """Whether the signal comes before the time limit."""
+        """Yield a problem if the signal would not come before the time limit."""
         if self.timeout_min is not None and self.requeue and self.signal_delay_s >= self.timeout_min * 60:
             yield (
                 f"{LAUNCHER}.signal_delay_s = {self.signal_delay_s}: must be less than the time limit, "
@@ -56,10 +56,10 @@ class SlurmOptions(Options):
 
     @property
     def flags(self) -> list[str]:
-        """The flags of `sbatch` that ask for one cell.
+        """The flags of `sbatch` that request one cell.
 
-        The signal goes to the batch script alone (`B:`), which is the cell's own process: what that has started, such
-        as workers that load images, is not to die of it.
+        The signal goes to the batch script alone (`B:`), which is the cell's own process: it must not kill the
+        processes that the cell has started, such as workers that load images.
         """
         asked = {
             "partition": self.partition,

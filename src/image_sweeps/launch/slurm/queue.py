@@ -1,7 +1,6 @@
-"""SLURM's commands, as far as cells need them. `squeue` is the source of truth for what is in the queue.
+"""The SLURM commands that cells need. `squeue` is the source of truth for the state of the queue.
 
-It tells of jobs that are over too, for some minutes (`MinJobAge`); after that only `sacct` may, where there is
-accounting.
+It also shows jobs that are over, for some minutes (`MinJobAge`); after that only `sacct` may, if there is accounting.
 """
 
 import os
@@ -17,36 +16,36 @@ from image_sweeps.config.problems import ConfigError
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
 
 TIMEOUT_S = 120
-"""A controller that is busy lets its clients wait; their own patience is over before that."""
+"""The timeout of a command in seconds. A busy controller lets its clients wait; their own timeouts are shorter."""
 
 FIELDS = ",".join(f"{field}:|" for field in ("ArrayJobID", "ArrayTaskID", "Name", "State", "exit_code", "NodeList"))
-"""Of `squeue`, each up to a bar, and last why a job waits, in words that may hold anything."""
+"""The fields of `squeue`, each up to a bar. `jobs` adds the reason for waiting last: its text may contain anything."""
 
 OVER = re.compile(
     r"scancel: error: Kill job error on job id \S+: (Invalid job id specified|Job/step already completing or completed)"
 )
-"""What `scancel` says of a job that is over."""
+"""The error message of `scancel` for a job that is over."""
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
-"""SLURM's, where it does not say."""
+"""SLURM's default, used if its configuration does not show the value."""
 
 
 class SlurmError(Exception):
-    """A command of SLURM's did not do what it was asked; says which and why, in its words."""
+    """A failure of a SLURM command; the message is the command's own, or names the command."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A task of an array, as `squeue` shows it, or all those at once that were cancelled while they waited.
+    """A task of an array, as `squeue` shows it, or all tasks of the array that were cancelled while they waited.
 
     Attributes:
-        array: the number of the array.
-        index: in it, from 0; None of all those.
-        name: of the array.
-        state: in SLURM's long form, as in RUNNING.
-        status: with which its batch script ended, as wait(2) says it; 0 before that.
-        node: where it runs or ran; empty before that.
-        reason: why it waits, in SLURM's words.
+        array: the job id of the array.
+        index: the index of the task in the array, from 0; None for all cancelled tasks together.
+        name: the name of the array.
+        state: the state in SLURM's long form, such as RUNNING.
+        status: the status with which its batch script ended, as in wait(2); 0 before the end.
+        node: the node where the task runs or ran; empty before that.
+        reason: why the task waits, in SLURM's words.
     """
 
     array: int
@@ -59,15 +58,15 @@ class Job:
 
     @property
     def id(self) -> str:
-        """As SLURM's commands take it."""
+        """The id of the task for SLURM's commands."""
         return f"{self.array}_{self.index}"
 
 
 def check(flags: Sequence[str]) -> None:
-    """Ask SLURM whether it would take a job with these flags.
+    """Check that SLURM would accept a job with these flags.
 
     Raises:
-        ConfigError: where it would not, or is not there.
+        ConfigError: if SLURM would not accept the job, or its commands are missing.
     """
     if missing := [command for command in COMMANDS if shutil.which(command) is None]:
         raise ConfigError(
@@ -83,16 +82,16 @@ def check(flags: Sequence[str]) -> None:
 
 
 def submit(flags: Sequence[str], name: str, num_tasks: int, script: str) -> None:
-    """Queue an array. It is in the queue when this returns, or not at all.
+    """Submit an array. It is in the queue when this returns, or not at all.
 
     Args:
-        flags: of `sbatch`.
-        name: that no other array has: a controller that is too busy to answer in time may have taken it all the same.
-        num_tasks: whose indices begin at 0.
-        script: what a node runs.
+        flags: the flags of `sbatch`.
+        name: the unique name of the array: a controller that is too busy to answer in time may still have accepted it.
+        num_tasks: the number of tasks; their indices begin at 0.
+        script: the batch script that a node runs.
 
     Raises:
-        SlurmError: where SLURM does not take it.
+        SlurmError: if SLURM does not accept the array.
     """
     try:
         _run("sbatch", "--parsable", *flags, f"--job-name={name}", text=script)
@@ -102,10 +101,10 @@ def submit(flags: Sequence[str], name: str, num_tasks: int, script: str) -> None
 
 
 def jobs(names: Sequence[str]) -> list[Job]:
-    """The tasks of the arrays with these names that SLURM knows, those that are over included.
+    """Return the tasks of the arrays with these names that SLURM knows, including tasks that are over.
 
     Raises:
-        SlurmError: where it does not tell.
+        SlurmError: if `squeue` fails.
     """
     if not names:
         return []
@@ -120,9 +119,9 @@ def jobs(names: Sequence[str]) -> list[Job]:
 
 
 def accounted(job: Job) -> Job:
-    """A job that `squeue` has forgotten, as SLURM's accounting tells of it; without any, in the state UNKNOWN.
+    """Return a job that `squeue` has forgotten, as accounting reports it; without accounting, its state is UNKNOWN.
 
-    It forgets after `MinJobAge`, and at once a single task that is cancelled while it waits.
+    `squeue` forgets a job after `MinJobAge`, and at once if it is a single task that was cancelled while it waited.
     """
     state, status = "UNKNOWN", 0
     if shutil.which("sacct"):
@@ -135,24 +134,24 @@ def accounted(job: Job) -> Job:
 
 
 def send(signal: str, job_ids: Sequence[str]) -> None:
-    """Send a signal to the batch scripts of those that run, and to nothing else.
+    """Send a signal to the batch scripts of the running jobs, and to nothing else.
 
-    Without `--batch`, KILL would be no signal but the wish to end the job, which SLURM grants after `KillWait`.
+    Without `--batch`, KILL would not be a signal but a request to end the job, which SLURM does after `KillWait`.
     """
     _cancel("--batch", f"--signal={signal}", "--state=RUNNING", *job_ids)
 
 
 def cancel(job_ids: Sequence[str]) -> None:
-    """End jobs, whatever they are at, in SLURM's time.
+    """Cancel jobs in any state; SLURM decides when they end.
 
-    There is no way to say: only if it waits. With `--state=PENDING` one task takes all others of its array with it that
-    have not begun (22.05).
+    A job cannot be cancelled only if it waits: with `--state=PENDING`, all other tasks of its array that have not begun
+    are cancelled too (22.05).
     """
     _cancel(*job_ids)
 
 
 def _cancel(*arguments: str) -> None:
-    """A job that is over is no matter; `scancel` says of the others what it could not do, and does the rest."""
+    """Run `scancel` and ignore its errors about jobs that are over; an error does not keep it from the other jobs."""
     try:
         _run("scancel", *arguments)
     except SlurmError as error:
@@ -161,26 +160,26 @@ def _cancel(*arguments: str) -> None:
 
 
 def max_array_size() -> int:
-    """How many tasks an array may have."""
+    """Return the maximum number of tasks of an array."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _run("scontrol", "show", "config"), re.MULTILINE)
     return int(found[1]) if found else DEFAULT_MAX_ARRAY_SIZE
 
 
 def requeue(job_id: str) -> None:
-    """End a job, and let it wait in the queue again.
+    """End a job and put it back into the queue.
 
     Args:
-        job_id: of a task, with its index: the last task of an array has the number of the array for one of its own, and
-            by that number all tasks would be run again, those that are over included (22.05).
+        job_id: the id of a task, with its index. The last task of an array has the number of the array as its own job
+            id; with that number, SLURM would run all tasks again, including tasks that are over (22.05).
     """
     _run("scontrol", "requeue", job_id)
 
 
 def _run(*command: str, text: str = "") -> str:
-    """What a command writes. A Ctrl-C in the terminal is not for it, since it may be in the midst of something.
+    """Run a command and return its output. A Ctrl-C in the terminal does not reach it: it may be in mid-operation.
 
     Raises:
-        SlurmError: where it fails.
+        SlurmError: if the command fails or does not answer in time.
     """
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Why a cell's job is over, and has left no result, in words."""
+"""The reasons why a cell's job is over without a result."""
 
 import os
 import re
@@ -16,7 +16,7 @@ ENDED = {
     "TIMEOUT": "it took longer than its time limit",
     "UNKNOWN": "it left SLURM's queue, and nothing tells how",
 }
-"""By SLURM's states."""
+"""The reasons by SLURM's job state."""
 
 NEXT_STEPS = {
     "OUT_OF_MEMORY": "; hydra.launcher.mem_gb gives it more",
@@ -24,23 +24,23 @@ NEXT_STEPS = {
 }
 
 TOO_MUCH_MEMORY = re.compile(r"[Ee]xceeded (job )?memory limit|oom[-_]kill")
-"""What a node's daemon writes into the output of a job that it ends for its memory; the state may say no more than that
-the job has failed."""
+"""The message that a node's daemon writes into the output of a job that it ends because of its memory; the state of the
+job may be only FAILED."""
 
 
 NO_OUTPUT = 53
-"""The signal that SLURM says has killed a job whose output it could not open; there is none of this number."""
+"""The signal number that SLURM reports for a job whose output file it could not open; no such signal exists."""
 
 DAEMON = "slurmstepd"
-"""What the lines begin with that a node's daemon writes there; the others are of the shell that starts the cell."""
+"""The prefix of the daemon's lines in a job's output; the other lines come from the shell that starts the cell."""
 
 
 def reason(job: Job, written: str | None) -> str:
-    """Why the job is over.
+    """Return the reason why the job is over.
 
     Args:
-        job: that is.
-        written: the job's output, which is not that of the cell; None where there is none.
+        job: the job that is over.
+        written: the content of the job's log file, which is not the output of the cell; None if there is no file.
     """
     state = job.state
     if state == "FAILED" and TOO_MUCH_MEMORY.search(written or ""):
@@ -60,7 +60,7 @@ def _of_process(job: Job) -> str:
 
 
 def _of_start(job: Job, written: str | None) -> str:
-    """What hindered the cell from beginning, as far as can be told."""
+    """Return a suffix that says why the cell could not start; empty if the output does not tell."""
     if written is None:
         return f"; it has no output: {job.node or 'its node'} has to see outputs_dir under the same name"
     said = [line for line in written.splitlines() if line.strip() and not line.startswith(DAEMON)]

@@ -1,6 +1,6 @@
-"""The report's charts, as SVG that takes its colours from the page it stands in.
+"""The charts of a report, as SVG that takes its colours from the surrounding page.
 
-They are apart from a cell's figures, which import torch and scikit-learn: a sweep's own process needs neither for this.
+They are separate from the figures of a cell, which use torch and scikit-learn: charts use neither.
 """
 
 import re
@@ -20,7 +20,7 @@ __all__ = ["charts", "standalone"]
 
 
 def charts(summary: Summary, histories: Mapping[str, History]) -> dict[str, str]:
-    """The charts of a report, by name; those that there is nothing to draw for are left out."""
+    """Return the charts of a report as SVG by name; charts without data are left out."""
     drawn = {}
     if effects := shown_effects(summary.effects):
         drawn["effects"] = forest(effects)
@@ -38,7 +38,7 @@ def charts(summary: Summary, histories: Mapping[str, History]) -> dict[str, str]
 
 
 def _by_value(summary: Summary, histories: Mapping[str, History]) -> Iterator[tuple[str, dict[str, Sequence[History]]]]:
-    """The histories of finished cells by the values of each setting, or of what else varies."""
+    """Yield each setting, or else each key of replicates, with the histories of finished cells by its values."""
     finished = [cell for cell in summary.cells if cell.test_accuracy is not None and cell.run_id in histories]
     varied = summary.question.factors or summary.question.replicates
     if not varied and finished:
@@ -56,7 +56,7 @@ def _costs(summary: Summary) -> dict[str, str]:
     if not summary.question.factors:
         return {}
     by_number = sorted(summary.question.factors.items(), key=lambda item: len(item[1]) > len(SERIES))
-    factor, values = by_number[0]  # the first setting whose values can be told apart by colour
+    factor, values = by_number[0]  # the first setting whose values can be distinguished by colour
     found = {}
     for cost in COSTS:
         known = [(c, float(paid)) for c in summary.configurations if (paid := getattr(c, cost.attribute))]

@@ -1,4 +1,4 @@
-"""What accuracy costs."""
+"""Charts of accuracy over its cost."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from image_sweeps.report.content import Configuration
 
 
 class Cost(NamedTuple):
-    """What accuracy costs: in words, its unit, and the attribute of a configuration that has it."""
+    """A cost of accuracy: its name, its unit, and the attribute of `Configuration` that has it."""
 
     name: str
     unit: str
@@ -23,14 +23,14 @@ COSTS = (Cost("training time", "seconds", "seconds"), Cost("network size", "para
 def against(
     cost: Cost, configurations: Sequence[Configuration], costs: Sequence[float], factor: str, values: Sequence[str]
 ) -> str:
-    """Test accuracy of each configuration, with its 95% interval where there is one, over what it costs, as SVG.
+    """Return a chart of the test accuracy of each configuration, with its 95% interval if known, over its cost, as SVG.
 
     Args:
-        cost: what is paid.
-        configurations: N of them.
-        costs: N, positive.
-        factor: the setting that the colours stand for.
-        values: of that setting, in the order of their colours.
+        cost: the kind of cost.
+        configurations: N configurations.
+        costs: N costs, positive.
+        factor: the setting that is shown by colour.
+        values: the values of that setting, in the order of their colours.
     """
     looks = {f"{factor}={value}": look(place) for place, value in enumerate(values)}
     above = 0.34 + 0.17 * legend_rows(list(looks))
@@ -59,7 +59,7 @@ def against(
 
 
 def _short(value: float) -> str:
-    """`14.5k`, `1.2M`."""
+    """Return a number with a unit prefix, as in `14.5k` or `1.2M`."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.4g}{letter}"

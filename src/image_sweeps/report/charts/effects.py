@@ -1,4 +1,4 @@
-"""What the settings do, at a glance."""
+"""A chart of the effects of settings."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ PITCH = 0.36  # inches from one effect to the next
 
 
 def forest(effects: Sequence[Effect]) -> str:
-    """Each effect as a point with its 95% interval, filled where it is certain, as SVG."""
+    """Return a chart of each effect as a point with its 95% interval, filled if the effect is certain, as SVG."""
     above, below = 0.4, 0.5
     chart = Chart("differences in test accuracy", above + PITCH * len(effects) + below)
     axes = chart.place(0.15, below, WIDTH - 0.3, PITCH * len(effects))

@@ -1,7 +1,7 @@
-"""What the report's charts share: one width, which fits a phone, fixed places in inches, and colours by name.
+"""The common frame of a report's charts: one width that fits a phone, fixed places in inches, and named colours.
 
 A chart is drawn in placeholder colours, one for each name. In the page they become CSS variables, so that they follow
-its light or dark scheme; in a file of its own, the colours of the light scheme.
+its light or dark scheme; in a separate file they become the colours of the light scheme.
 """
 
 import io
@@ -36,7 +36,7 @@ LIGHT = {
     "c7": "#c7365f",
     "c8": "#6b7280",
 }
-"""The colours on white: 3:1 against it at least, 4.5:1 for text (WCAG 2.2). `page.css` has those on dark."""
+"""The colours on white, with a contrast of at least 3:1, 4.5:1 for text (WCAG 2.2). `page.css` has the dark ones."""
 
 PLACEHOLDERS = {name: f"#0{place:x}0{place:x}0{place:x}" for place, name in enumerate(LIGHT, start=1)}
 NAMES = {colour: name for name, colour in PLACEHOLDERS.items()}
@@ -44,18 +44,18 @@ SERIES = [PLACEHOLDERS[name] for name in LIGHT if name.startswith("c")]
 STYLES: Sequence[Literal["-", "--", ":", "-."]] = ("-", "--", ":", "-.")
 
 Look = tuple[str, Literal["-", "--", ":", "-."]]
-"""Colour and line style."""
+"""The colour and the line style of a series."""
 
 
 PAPER, INK, MUTED, LINE = (PLACEHOLDERS[name] for name in ("paper", "ink", "muted", "line"))
 
 
 class Chart:
-    """A figure of one size for all charts, with a heading.
+    """A figure with a heading and the same width for all charts.
 
     Args:
-        title: what is shown, at the upper left.
-        height: in inches.
+        title: the heading, at the upper left.
+        height: the height in inches.
     """
 
     def __init__(self, title: str, height: float) -> None:
@@ -74,7 +74,7 @@ class Chart:
         )
 
     def place(self, left: float, bottom: float, width: float, height: float) -> Axes:
-        """Axes at a fixed place, in inches from the lower left corner."""
+        """Add axes at a fixed place, in inches from the lower left corner."""
         axes = self.figure.add_axes((left / WIDTH, bottom / self.height, width / WIDTH, height / self.height))
         axes.patch.set_visible(False)
         axes.spines[["top", "right"]].set_visible(False)
@@ -87,7 +87,7 @@ class Chart:
         return axes
 
     def svg(self, description: str) -> str:
-        """The chart for the page, its colours as CSS variables."""
+        """Return the chart for the page, with CSS variables as colours and `description` for screen readers."""
         self.figure.patch.set_visible(False)
         file = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -99,7 +99,7 @@ class Chart:
         return drawing.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
     def _for_the_page(self, tag: str) -> str:
-        """A tag with named colours, the page's font, and ids that no other chart of the page has."""
+        """Return an SVG tag with named colours, the font of the page, and ids that are unique in the page."""
         prefix = re.sub(r"\W+", "-", self.title)
         tag = re.sub(r'<g id="[^"]*"', "<g", tag)  # nothing refers to them
         tag = re.sub(r'\bid="', f'id="{prefix}-', tag)
@@ -115,18 +115,18 @@ def _font(match: re.Match[str]) -> str:
 
 
 def standalone(svg: str) -> str:
-    """A chart of the page as a file of its own, on white."""
+    """Return a chart of the page as the content of a separate file, on white."""
     text = re.sub(r"var\(--(\w+)\)", lambda match: LIGHT[match[1]], svg)
     return text.replace("<svg ", '<svg style="background: white; font-family: sans-serif" ', 1)
 
 
 def look(place: int) -> Look:
-    """Colour and line style of the series at `place`."""
+    """Return the colour and line style of the series at `place`, from 0."""
     return SERIES[place % len(SERIES)], STYLES[place // len(SERIES) % len(STYLES)]
 
 
 def legend(axes: Axes, looks: Mapping[str, Look]) -> None:
-    """What series look like, by their names, above the axes; `legend_rows` says how many lines it takes."""
+    """Add a legend above the axes, from the look of each series by name; `legend_rows` returns its number of lines."""
     names = list(looks)
     handles = [Line2D([], [], color=colour, linestyle=style, linewidth=2) for colour, style in looks.values()]
     shown = axes.legend(
@@ -148,17 +148,17 @@ def legend(axes: Axes, looks: Mapping[str, Look]) -> None:
 
 
 def legend_rows(names: Sequence[str]) -> int:
-    """How many lines the legend takes."""
+    """Return the number of lines of the legend."""
     return -(-len(names) // _columns(names))
 
 
 def _columns(names: Sequence[str]) -> int:
-    """So many as fit, by the longest name; a letter of 8 points is less than 0.075 inches wide on average."""
+    """Return how many columns fit, by the longest name: a letter of 8 points is on average below 0.075 inches wide."""
     longest = max(len(legible(name, 24)) for name in names)
     return max(1, min(len(names), int((WIDTH - 0.6) / (0.45 + 0.075 * longest))))
 
 
 def percent_ticks(low: float, high: float) -> FuncFormatter:
-    """Percent, with as many digits as the range asks for."""
+    """Return a formatter of percentages with as many digits as the range needs."""
     digits = 0 if high - low > 0.05 else 1 if high - low > 0.005 else 2
     return FuncFormatter(lambda value, _: f"{value:.{digits}%}")

@@ -1,4 +1,4 @@
-"""How cells learn, by the value of one setting."""
+"""Learning curves by the value of one setting."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,18 +10,18 @@ from image_sweeps.report.charts.frame import Chart, legend, legend_rows, look, p
 from image_sweeps.report.record import History
 
 MAX_POINTS = 200
-"""Epochs that are drawn; of more, as many at equal distances."""
+"""The largest number of epochs drawn; of more epochs, this number at equal distances is drawn."""
 
 
 def learning(factor: str, histories: Mapping[str, Sequence[History]], measure: str) -> str:
-    """The mean over the cells of each value, and a band from the lowest to the highest of them, as SVG.
+    """Return a chart of the mean over the cells of each value, with a band from the lowest to the highest cell, as SVG.
 
-    The line is dotted where some of the cells have stopped already.
+    The line is dotted from the epoch after which some of the cells have stopped.
 
     Args:
         factor: the setting.
-        histories: of the cells, by the setting's value.
-        measure: an attribute of `History`.
+        histories: the histories of the cells, by the value of the setting.
+        measure: an attribute of `History`: `val_accuracy` or `train_loss`.
     """
     name = {"val_accuracy": "validation accuracy", "train_loss": "training loss"}[measure]
     looks = {value: look(place) for place, (value, cells) in enumerate(histories.items()) if cells}
@@ -50,7 +50,7 @@ def learning(factor: str, histories: Mapping[str, Sequence[History]], measure: s
 
 
 def _table(histories: Sequence[History], measure: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The epochs that any cell trained, E, and what each measured in them, E x C, NaN after its last."""
+    """Return at most `MAX_POINTS` epochs, E, and the values of C cells, E x C, NaN after the last epoch of a cell."""
     num_epochs = max(len(history.epoch) for history in histories)
     values_EC = np.full((num_epochs, len(histories)), np.nan)
     for column, history in enumerate(histories):

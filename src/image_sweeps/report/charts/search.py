@@ -1,4 +1,4 @@
-"""How a search went."""
+"""Charts of a search."""
 
 from collections.abc import Callable, Sequence
 
@@ -28,9 +28,9 @@ NAMES = {"val/accuracy": "validation accuracy", "val/loss": "validation loss"}
 
 
 def history(search: SearchSummary) -> str | None:
-    """The first objective of each trial, and the best so far, as SVG; None where there is nothing to show.
+    """Return a chart of the first objective of each trial and the best so far, as SVG, or None if no value is known.
 
-    Of a pruned trial it is the value of its best epoch.
+    A pruned trial has the value of its best epoch.
     """
     goal = search.objectives[0]
     known = [(trial, value) for trial in search.trials if (value := _value(trial)) is not None]
@@ -61,7 +61,7 @@ def history(search: SearchSummary) -> str | None:
 
 
 def front(search: SearchSummary) -> str | None:
-    """The first two objectives of the trials that finished, those filled that none beats in all, as SVG."""
+    """Return a chart of the first two objectives of the finished trials, the Pareto front filled, as SVG, or None."""
     finished = [trial for trial in search.trials if trial.values is not None and len(trial.values) > 1]
     if not finished:
         return None
@@ -82,7 +82,7 @@ def front(search: SearchSummary) -> str | None:
 
 
 def importances(search: SearchSummary) -> str | None:
-    """How much each parameter matters, as SVG."""
+    """Return a chart of the importance of each parameter, as SVG, or None if importances are unknown."""
     if not search.importances:
         return None
     shares = sorted(search.importances.items(), key=lambda item: -item[1])
@@ -104,7 +104,7 @@ def importances(search: SearchSummary) -> str | None:
 
 
 def _value(trial: Trial) -> float | None:
-    """Of the first objective."""
+    """Return the first objective of a finished trial, or the best value so far of another one."""
     return trial.values[0] if trial.values else trial.best
 
 

@@ -1,4 +1,4 @@
-"""Figures, drawn without pyplot: its global state outlives a cell."""
+"""Figures, drawn without pyplot, whose global state would outlive a cell."""
 
 from image_sweeps.tracking.figures.confusion import confusion
 from image_sweeps.tracking.figures.curves import curves

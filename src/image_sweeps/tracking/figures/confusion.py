@@ -1,4 +1,4 @@
-"""Which class is taken for which."""
+"""The figure of the confusion matrix."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from image_sweeps.fit.evaluate import Evaluation
 from image_sweeps.tracking.figures.frame import SMALL, heading, legible, new_figure, place, verdict, width_of
 
 MAX_WRITTEN = 25
-"""Counts are written in for as many classes; more would be unreadable, and slow to draw."""
+"""The largest number of classes for which counts are written in; more would be unreadable, and slow to draw."""
 
 MAX_SIDE = 14.0  # inches
 MIN_PITCH = 0.13  # inches from one class name to the next
 
 
 def confusion(evaluation: Evaluation, class_names: Sequence[str]) -> Figure:
-    """The test split's confusion matrix: shares of each true class, with the counts written in."""
+    """Draw the test split's confusion matrix: shares of each true class, and counts for up to MAX_WRITTEN classes."""
     counts = evaluation.confusion
     num_classes = len(class_names)
     written = num_classes <= MAX_WRITTEN

@@ -1,4 +1,4 @@
-"""How training went."""
+"""The figure of training cost and validation accuracy."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ WIDTH = 7.0
 
 
 def curves(history: Sequence[Epoch], name: str) -> Figure:
-    """Training cost and validation accuracy over the epochs in one figure, as the batch-norm study shows them."""
+    """Draw training cost and validation accuracy over the epochs in one figure, as the batch-norm study shows them."""
     figure = new_figure(WIDTH, 4.2)
     heading(figure, "Training cost and validation accuracy", *wrapped(name, WIDTH)[:2])
     cost = place(figure, 0.8, 0.55, 5.35, 2.85)

@@ -1,7 +1,7 @@
-"""What all figures share: fixed places in inches, a heading, legible names, and how a figure becomes a picture.
+"""The common parts of all figures: axes at fixed places in inches, headings, legible names, and rendering to pixels.
 
-A cell draws seven figures, and nobody waits for them gladly. So nothing is laid out by measuring all text, which takes
-as long as drawing it, and nothing is drawn twice, which `Figure.savefig` does to settle such a layout.
+A cell draws seven figures, which should not delay it. So nothing is laid out by measuring all text, which takes as long
+as drawing it, and nothing is drawn twice, as `Figure.savefig` does to settle such a layout.
 """
 
 import textwrap
@@ -25,12 +25,12 @@ SMALL = 8  # points
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches."""
+    """Return an empty figure of this size in inches."""
     return Figure(figsize=(width, height), dpi=DPI)
 
 
 def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes at a fixed place, in inches from the lower left corner, open at the top and on the right."""
+    """Add axes at a fixed place, in inches from the lower left corner, without spines at the top and on the right."""
     whole_width, whole_height = figure.get_size_inches()
     axes = figure.add_axes((left / whole_width, bottom / whole_height, width / whole_width, height / whole_height))
     axes.spines[["top", "right"]].set_visible(False)
@@ -38,7 +38,7 @@ def place(figure: Figure, left: float, bottom: float, width: float, height: floa
 
 
 def heading(figure: Figure, title: str, *lines: str) -> None:
-    """A title at the upper left, and under it lines in small print; 0.8 inches hold two of them."""
+    """Add a title at the upper left, and below it lines in small print; 0.8 inches hold two of these lines."""
     width, height = figure.get_size_inches()
     figure.text(0.12 / width, 1 - 0.12 / height, title, fontsize=11, va="top", parse_math=False)
     small_print = "\n".join(lines)
@@ -46,12 +46,12 @@ def heading(figure: Figure, title: str, *lines: str) -> None:
 
 
 def wrapped(text: str, width: float) -> list[str]:
-    """Small print in as many lines as it takes at `width` inches."""
+    """Split small print into lines of at most `width` inches."""
     return textwrap.wrap(text, int(width * 14))
 
 
 def legible(name: str, max_length: int) -> str:
-    """A name as it stands in a figure, in one line; a long one loses its middle. Tables have it whole."""
+    """Return a name for a figure, in one line; the middle of a long name is left out. Tables have the whole name."""
     line = " ".join(name.split())
     if len(line) <= max_length:
         return line
@@ -60,7 +60,7 @@ def legible(name: str, max_length: int) -> str:
 
 
 def width_of(names: Sequence[str], points: float) -> float:
-    """The width of the widest name, in inches."""
+    """Return the width of the widest name in inches, at a font size of `points`."""
     font = FontProperties(size=points)
     with _every_script():
         widths = [text_to_path.get_text_width_height_descent(name, font, ismath=False)[0] for name in names]
@@ -68,7 +68,7 @@ def width_of(names: Sequence[str], points: float) -> float:
 
 
 def verdict(evaluation: Evaluation) -> str:
-    """The accuracy with its interval, without which it says little, in as many digits as the interval is worth."""
+    """Return the accuracy with its interval as text, in as many digits as the width of the interval justifies."""
     low, high = evaluation.accuracy_low, evaluation.accuracy_high
     digits = int(high - low < 0.1) + int(high - low < 0.01)
     accuracy, from_, to = (f"{share:.{digits}%}" for share in (evaluation.accuracy, low, high))
@@ -77,7 +77,7 @@ def verdict(evaluation: Evaluation) -> str:
 
 
 def picture(figure: Figure) -> Image.Image:
-    """The figure's pixels, RGB."""
+    """Return the pixels of the figure, RGB."""
     canvas = FigureCanvasAgg(figure)
     with _every_script(), matplotlib.rc_context({"text.hinting": "none"}):  # hinting is half the time of small print
         canvas.draw()  # type: ignore[no-untyped-call]
@@ -86,7 +86,7 @@ def picture(figure: Figure) -> Image.Image:
 
 @contextmanager
 def _every_script() -> Iterator[None]:
-    """Class names come in every script; a letter that the font lacks is drawn as a box, and is no news."""
+    """Suppress warnings about letters that the font lacks and draws as a box: class names come in every script."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield

@@ -1,4 +1,4 @@
-"""Many images in one picture, each with a caption."""
+"""Figures of many images, each with a caption."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -25,18 +25,18 @@ MAX_NAME = 20  # characters across a tile
 
 
 class Caption(NamedTuple):
-    """What stands under an image: its label, and what it was taken for."""
+    """The caption of an image: its label, and the prediction for it, if any."""
 
     label: str
     prediction: str = ""
 
 
 class Mosaic(Artist):
-    """An image that covers the figure, pixel for pixel: matplotlib's own are resampled first, which takes longer.
+    """An image that covers the figure pixel for pixel. matplotlib resamples its own images first, which takes longer.
 
     Args:
         pixels: uint8, height x width x RGBA.
-        num_images: how many it is made of.
+        num_images: the number of images in the mosaic.
     """
 
     def __init__(self, pixels: NDArray[np.uint8], num_images: int) -> None:
@@ -49,12 +49,12 @@ class Mosaic(Artist):
 
 
 def mistakes(evaluation: Evaluation, images: Tensor, class_names: Sequence[str]) -> Figure:
-    """The most confident mistakes: what they are, and what they were taken for.
+    """Draw the most confident mistakes, each with its label and its prediction.
 
     Args:
-        evaluation: of the test split.
-        images: of the first MAX_MISTAKES of `evaluation.mistakes`, in that order, uint8, n x C x H x W.
-        class_names: K.
+        evaluation: the evaluation on the test split.
+        images: the images of the first MAX_MISTAKES of `evaluation.mistakes`, in that order, uint8, n x C x H x W.
+        class_names: the names of the classes, K.
     """
     num_mistakes = len(evaluation.mistakes)
     shown = evaluation.mistakes[:MAX_MISTAKES]
@@ -73,12 +73,12 @@ def mistakes(evaluation: Evaluation, images: Tensor, class_names: Sequence[str])
 
 
 def batch(images: Tensor, labels: Tensor, class_names: Sequence[str]) -> Figure:
-    """A training batch as the network sees it, less the normalisation.
+    """Draw a training batch as the network sees it, but without the normalisation.
 
     Args:
         images: float32 in [0, 1], N x C x H x W.
         labels: int64, N.
-        class_names: K.
+        class_names: the names of the classes, K.
     """
     shown = images[:MAX_BATCH].mul(255).round().clamp(0, 255).to("cpu", torch.uint8)
     captions = [Caption(legible(class_names[label], MAX_NAME)) for label in labels[:MAX_BATCH].tolist()]
@@ -87,7 +87,7 @@ def batch(images: Tensor, labels: Tensor, class_names: Sequence[str]) -> Figure:
 
 
 def _mosaic(images: Tensor, captions: Sequence[Caption], num_columns: int, title: str, *lines: str) -> Figure:
-    """Images in rows under a heading, as one artist: axes for each would take ten times as long."""
+    """Draw images in rows under a heading, as one artist: separate axes for each would take ten times as long."""
     pitch_x, pitch_y = TILE + GAP, TILE + GAP + LINE * (2 if any(c.prediction for c in captions) else 1)
     width, height = GAP + num_columns * pitch_x, HEADING + -(-len(captions) // num_columns) * pitch_y
     figure = new_figure(width / DPI, height / DPI)
@@ -108,7 +108,7 @@ def _mosaic(images: Tensor, captions: Sequence[Caption], num_columns: int, title
 
 
 def _tiles(images: Tensor) -> NDArray[np.uint8]:
-    """RGB images N x H x W x 3 of at most TILE: small ones enlarged by a whole number, so that pixels stay pixels."""
+    """Return RGB images, N x H x W x 3, scaled to fit TILE; small images are enlarged by repeating each pixel."""
     height, width = images.shape[-2:]
     longest = max(height, width)
     if longest > TILE:

@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves of each class against the rest."""
+"""The figures of ROC and precision-recall curves of each class against the rest."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,16 +15,16 @@ from image_sweeps.fit.ranking import Curve, areas, macro
 from image_sweeps.tracking.figures.frame import SMALL, heading, legible, new_figure, place, verdict
 
 MAX_COLOURED = 10
-"""As many as can be told apart; of more classes, the lowest areas are coloured and the others grey."""
+"""The number of colours that can be told apart; with more classes, those with the lowest areas are coloured."""
 
 ZOOM_FROM = 0.95
-"""A macro area from which on a ROC curve's corner is shown enlarged: little happens elsewhere."""
+"""The macro area from which on the corner of the ROC curves is shown enlarged: little happens elsewhere."""
 
 LEFT, BOTTOM, SIDE = 0.7, 0.55, 3.9  # inches
 
 
 def roc(evaluation: Evaluation, class_names: Sequence[str]) -> Figure:
-    """True positive rate over false positive rate, one curve a class."""
+    """Draw the true positive rate over the false positive rate, one curve per class."""
     curves = evaluation.roc
     figure = _headed(evaluation, curves, "ROC, each class against the rest", "macro area")
     lines = {k: np.column_stack([curve.x, curve.y]) for k, curve in enumerate(curves) if len(curve.x)}
@@ -42,7 +42,7 @@ def roc(evaluation: Evaluation, class_names: Sequence[str]) -> Figure:
 
 
 def precision_recall(evaluation: Evaluation, class_names: Sequence[str]) -> Figure:
-    """Precision over recall, one curve a class; in steps, since what lies between two recalls is not on a line."""
+    """Draw precision over recall, one curve per class, in steps: points between two recalls do not lie on a line."""
     curves = evaluation.precision_recall
     title = "Precision and recall, each class against the rest"
     figure = _headed(evaluation, curves, title, "macro average precision")
@@ -64,7 +64,7 @@ def _headed(evaluation: Evaluation, curves: tuple[Curve, ...], title: str, what:
 
 
 def _square(figure: Figure, x: str, y: str) -> Axes:
-    """Axes for two rates."""
+    """Add square axes for two rates."""
     axes = place(figure, LEFT, BOTTOM, SIDE, SIDE)
     ticks = np.linspace(0, 1, 6)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=ticks, yticks=ticks, xlabel=x, ylabel=y)
@@ -74,7 +74,7 @@ def _square(figure: Figure, x: str, y: str) -> Axes:
 
 
 def _draw(axes: Axes, lines: Mapping[int, NDArray[np.float64]], curves: Sequence[Curve]) -> None:
-    """All curves as one artist, the coloured ones on top."""
+    """Draw all curves as one artist, the coloured ones on top."""
     colours = _colours(curves)
     order = sorted(lines, key=lambda k: k in colours)
     axes.add_collection(
@@ -88,7 +88,7 @@ def _draw(axes: Axes, lines: Mapping[int, NDArray[np.float64]], curves: Sequence
 
 
 def _colours(curves: Sequence[Curve]) -> dict[int, str]:
-    """The classes that have a colour, in the order in which they are listed."""
+    """Return the colours of the coloured classes, in the order of the legend."""
     drawn = [k for k, curve in enumerate(curves) if len(curve.x)]
     if len(drawn) > MAX_COLOURED:
         drawn = sorted(drawn, key=lambda k: curves[k].area)[:MAX_COLOURED]
@@ -96,7 +96,7 @@ def _colours(curves: Sequence[Curve]) -> dict[int, str]:
 
 
 def _name(axes: Axes, curves: Sequence[Curve], class_names: Sequence[str], area: str) -> None:
-    """What the colours mean, beside the axes."""
+    """Add the legend of the colours, beside the axes."""
     colours = _colours(curves)
     handles = [Line2D([], [], color=colour) for colour in colours.values()]
     labels = [f"{curves[k].area:.3f}  {legible(class_names[k], 22)}" for k in colours]

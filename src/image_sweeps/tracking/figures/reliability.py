@@ -1,4 +1,4 @@
-"""Whether the network is right as often as it says."""
+"""The reliability diagram: whether the accuracy of the network agrees with its confidence."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ LEFT, WIDTH = 0.8, 4.4  # inches
 
 
 def reliability(evaluation: Evaluation) -> Figure:
-    """Accuracy over confidence, with 95% intervals, and how many images stand behind each point (Guo et al., 2017)."""
+    """Draw accuracy over confidence with 95% intervals, and the number of images of each point (Guo et al., 2017)."""
     table = evaluation.calibration
     figure = new_figure(LEFT + WIDTH + 0.3, 5.9)
     key = "red: how far confidence and accuracy lie apart"
