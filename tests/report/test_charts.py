@@ -9,9 +9,10 @@ import pytest
 
 from image_sweeps.report.charts import charts, standalone
 from image_sweeps.report.charts.cost import COSTS, against
-from image_sweeps.report.charts.frame import LIGHT, legible, look
+from image_sweeps.report.charts.frame import LIGHT, look
 from image_sweeps.report.charts.learning import MAX_POINTS, learning
 from image_sweeps.report.record import History
+from image_sweeps.system.text import legible
 from tests.support.report_records import summary_of
 
 SEEDS = ["0", "1", "2"]

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from image_sweeps.fit.evaluate import evaluate
+from image_sweeps.system.text import legible
 from image_sweeps.tracking import figures
-from image_sweeps.tracking.figures.frame import legible
 from image_sweeps.tracking.figures.mosaic import Mosaic
 from tests.support.evaluations import epochs, evaluated, images_of
 

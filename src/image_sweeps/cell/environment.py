@@ -1,13 +1,11 @@
 """The environment of a run: enough to repeat the run, or to explain why a repetition gave another result."""
 
 import platform
-import subprocess
-from functools import lru_cache
 from importlib.metadata import version
 
 import torch
 
-from image_sweeps.system.home import CHECKOUT
+from image_sweeps.system.git import git_state
 
 PACKAGES = ("torchvision", "hydra-core", "omegaconf", "mlflow", "numpy", "scikit-learn", "pillow")
 
@@ -25,20 +23,3 @@ def environment(device: torch.device) -> dict[str, str]:
         **{name: version(name) for name in PACKAGES},
         **git_state(),
     }
-
-
-@lru_cache(maxsize=1)  # the imported code counts, not later changes of the checkout
-def git_state() -> dict[str, str]:
-    """Return `git.commit` and `git.dirty` of the project's checkout; empty if there is no checkout or no git."""
-    if CHECKOUT is None:
-        return {}
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain"))).lower()}
-    except (OSError, subprocess.CalledProcessError):
-        return {}

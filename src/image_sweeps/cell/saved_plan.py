@@ -13,10 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from image_sweeps.cell.environment import git_state
 from image_sweeps.cell.folders import SweepFile
 from image_sweeps.config.problems import ConfigError, listed
 from image_sweeps.system.files import write_text
+from image_sweeps.system.git import git_state
 from image_sweeps.system.home import PACKAGE
 
 if TYPE_CHECKING:  # a report needs no torch

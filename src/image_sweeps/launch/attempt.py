@@ -214,8 +214,8 @@ def _failed(cell: Cell, folder: Path, listener: CellListener, error: Exception) 
 
 def _explained(error: Exception, folder: Path) -> str | None:
     """Return an explanation of the error, or None if it has none or may be a bug in the program."""
-    in_words = DataError | WeightsError | CheckpointError | NonFiniteLossError | NonFiniteOutputError | RankError
-    if isinstance(error, in_words):
+    known = DataError | WeightsError | CheckpointError | NonFiniteLossError | NonFiniteOutputError | RankError
+    if isinstance(error, known):
         return f"{type(error).__name__}: {error}"
     if trouble := disk_trouble(error, folder):
         return str(trouble)

@@ -46,7 +46,7 @@ def run_job(cfg: DictConfig) -> None:
         composed = Composed.of(cfg, hydra_cfg.runtime.choices)
         source = composed.config.dataset.build(composed.config.data_dir)
         single = Cell.of(composed, hydra_cfg.overrides.task, source.fingerprint)
-        _reach(single)
+        _require_store(single)
         _limit_threads(single.config)
         result = run_attempt(single, folder, listener)
     if result.status is CellStatus.INTERRUPTED:
@@ -59,7 +59,7 @@ def run_job(cfg: DictConfig) -> None:
         show_runs(single.config, sweep=None)
 
 
-def _reach(cell: Cell) -> None:
+def _require_store(cell: Cell) -> None:
     """End the process with exit code 2, before anything is trained, if the cell's store cannot be opened."""
     try:
         open_store_or_refuse(cell.config)

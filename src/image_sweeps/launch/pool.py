@@ -78,15 +78,15 @@ class Pool:
         with Interrupt.on_signals() as interrupt, waking() as woken:
             try:
                 while not interrupt.requested:
-                    if not self._start_some(waiting):
+                    if not self._fill_slots(waiting):
                         return self.results
                     if self.free and self.results and self.when_idle:
                         self.when_idle()
                         self.when_idle = None
-                    self._listen(woken)
+                    self._wait_for_events(woken)
                 self._ask_to_stop(interrupt)
                 while self.running:
-                    self._listen(woken)
+                    self._wait_for_events(woken)
             except KeyboardInterrupt:
                 self._stop_at_once()
             finally:
@@ -94,7 +94,7 @@ class Pool:
                     attempt.kill()
         raise KeyboardInterrupt
 
-    def _start_some(self, waiting: Iterator[Path]) -> bool:
+    def _fill_slots(self, waiting: Iterator[Path]) -> bool:
         """Start a cell in every free slot, and return whether any cell is running."""
         while self.free and not self.ending and (folder := next(waiting, None)):
             self._start(folder, self.free.popleft())
@@ -120,7 +120,7 @@ class Pool:
         if timeout_s is not None:
             attempt.deadline = time.monotonic() + timeout_s + GRACE_S
 
-    def _listen(self, woken: int) -> None:
+    def _wait_for_events(self, woken: int) -> None:
         """Wait for the next events and handle them: messages, ends of processes, timeouts and signals."""
         channels = [attempt.channel for attempt in self.running if attempt.channel]
         deadlines = [attempt.deadline for attempt in self.running if attempt.deadline]
@@ -131,14 +131,14 @@ class Pool:
         for attempt in list(self.running):
             ended = attempt.process.sentinel in ready
             if ended or attempt.channel in ready:
-                self._hear(attempt)
+                self._receive(attempt)
             if ended:
                 self._conclude(attempt, CellStatus.FAILED)
             elif attempt.deadline and attempt.deadline <= time.monotonic():
                 attempt.hung, attempt.deadline = True, None
                 attempt.kill()
 
-    def _hear(self, attempt: CellProcess) -> None:
+    def _receive(self, attempt: CellProcess) -> None:
         """Pass the messages that the process has sent so far to the listener."""
         try:
             while attempt.channel and attempt.channel.poll():

@@ -150,7 +150,7 @@ class Remote:
     ) -> None:
         self.engine, self.hydra_job, self.listener = engine, hydra_job, listener
         self.poll_s, self.latency_s = poll_s, latency_s
-        self.there: list[SubmittedCell] = []
+        self.submitted: list[SubmittedCell] = []
         self.results: list[Result] = []
         self.ending = False
         self.stopping = False
@@ -171,128 +171,128 @@ class Remote:
         with Interrupt.on_signals() as interrupt, waking() as woken:
             try:
                 while not interrupt.requested:
-                    self._hand_over(waiting, at_a_time)
-                    if not self.there:
+                    self._submit_more(waiting, at_a_time)
+                    if not self.submitted:
                         return self.results
-                    self._look(woken)
+                    self._poll(woken)
                 self._ask_to_stop(interrupt)
-                while self.there:
-                    self._look(woken)
+                while self.submitted:
+                    self._poll(woken)
             except KeyboardInterrupt:
                 self._stop_at_once()
             finally:
                 self.engine.close()
         raise KeyboardInterrupt
 
-    def _hand_over(self, waiting: Iterator[Path], at_a_time: int | None) -> None:
+    def _submit_more(self, waiting: Iterator[Path], at_a_time: int | None) -> None:
         if self.ending:
             return
-        room = None if at_a_time is None else at_a_time - len(self.there)
-        new = [handed for folder in islice(waiting, room) if (handed := self._prepared(folder))]
-        self.there += new
+        room = None if at_a_time is None else at_a_time - len(self.submitted)
+        new = [job for folder in islice(waiting, room) if (job := self._prepare(folder))]
+        self.submitted += new
         if new:
-            self.engine.start([handed.folder for handed in new])
+            self.engine.start([job.folder for job in new])
 
-    def _prepared(self, folder: Path) -> SubmittedCell | None:
+    def _prepare(self, folder: Path) -> SubmittedCell | None:
         """Return the cell, ready to be submitted, or None if it has finished in the meantime."""
         cell = Cell.load(folder)
         assert cell is not None
         self.claim = self.claim or Claim.current(folder.parent)
         if (result := Result.load(folder)) is not None and result.finished:
-            self._note(cell, result)
+            self._record(cell, result)
             return None
         Result.remove(folder)
         self.hydra_job(folder).save(folder)
-        handed = SubmittedCell(cell, folder, size(folder / CellFile.OUTPUT))
-        for _ in handed.epochs():  # skips the epochs of earlier attempts
+        job = SubmittedCell(cell, folder, size(folder / CellFile.OUTPUT))
+        for _ in job.epochs():  # skips the epochs of earlier attempts
             pass
-        return handed
+        return job
 
-    def _look(self, woken: int) -> None:
+    def _poll(self, woken: int) -> None:
         """Check all cells, then pause until the next poll is due or a signal arrives."""
         begun = time.monotonic()
-        for handed in list(self.there):
-            self._look_at(handed)
+        for job in list(self.submitted):
+            self._poll_cell(job)
         pause_s = max(self.poll_s, (time.monotonic() - begun) / MAX_SHARE)
-        if self.there and woken in select.select([woken], [], [], pause_s)[0]:
+        if self.submitted and woken in select.select([woken], [], [], pause_s)[0]:
             os.read(woken, 1024)
 
-    def _look_at(self, handed: SubmittedCell) -> None:
-        state = self.engine.state(handed.folder)  # read first: a cell saves its result before it is over
-        self._show(handed, state)
-        result = Result.load(handed.folder)
+    def _poll_cell(self, job: SubmittedCell) -> None:
+        state = self.engine.state(job.folder)  # read first: a cell saves its result before it is over
+        self._show(job, state)
+        result = Result.load(job.folder)
         put_back = result and result.status is CellStatus.INTERRUPTED and not isinstance(state, Over)
         if result is not None and not put_back:
-            self._conclude(handed, self._judged(handed, result, state))
+            self._conclude(job, self._final_result(job, result, state))
         elif not isinstance(state, Over):
-            handed.over_since = None
-        elif handed.over_since is None:
-            handed.over_since = time.monotonic()
-        elif time.monotonic() - handed.over_since >= self.latency_s:
-            self._finalize(handed, CellStatus.FAILED, state.reason)
+            job.over_since = None
+        elif job.over_since is None:
+            job.over_since = time.monotonic()
+        elif time.monotonic() - job.over_since >= self.latency_s:
+            self._finalize(job, CellStatus.FAILED, state.reason)
 
-    def _show(self, handed: SubmittedCell, state: State) -> None:
+    def _show(self, job: SubmittedCell, state: State) -> None:
         where = state.where if isinstance(state, Running) else None
-        if where is not None and where != handed.where:
-            self.listener.on_process_start(handed.cell, where)
-            self.listener.on_train_start(handed.cell, handed.num_done)
-        handed.where = where or handed.where
-        for epoch in handed.epochs():
-            if handed.where is not None:
-                self.listener.on_epoch_end(handed.cell, epoch)
+        if where is not None and where != job.where:
+            self.listener.on_process_start(job.cell, where)
+            self.listener.on_train_start(job.cell, job.num_done)
+        job.where = where or job.where
+        for epoch in job.epochs():
+            if job.where is not None:
+                self.listener.on_epoch_end(job.cell, epoch)
 
-    def _judged(self, handed: SubmittedCell, result: Result, state: State) -> Result:
+    def _final_result(self, job: SubmittedCell, result: Result, state: State) -> Result:
         """Return the result. An interrupted cell has failed if no stop was requested here and it is not requeued."""
         if result.status is not CellStatus.INTERRUPTED or not isinstance(state, Over) or self.stopping:
             return result
         failed = replace(result, status=CellStatus.FAILED, reason=f"{state.reason}; {result.reason}")
-        failed.save(handed.folder)
+        failed.save(job.folder)
         return failed
 
-    def _conclude(self, handed: SubmittedCell, result: Result) -> None:
+    def _conclude(self, job: SubmittedCell, result: Result) -> None:
         if result.status is CellStatus.FAILED and result.reason:
-            self.listener.on_failure(handed.cell, f"{result.reason}\n(see {handed.folder / CellFile.OUTPUT})")
-        self.there.remove(handed)
-        self._note(handed.cell, result)
+            self.listener.on_failure(job.cell, f"{result.reason}\n(see {job.folder / CellFile.OUTPUT})")
+        self.submitted.remove(job)
+        self._record(job.cell, result)
 
-    def _finalize(self, handed: SubmittedCell, status: CellStatus, reason: str) -> None:
+    def _finalize(self, job: SubmittedCell, status: CellStatus, reason: str) -> None:
         """Save and report the result of a cell that is over without a result of its own."""
-        result = finalize_dead_cell(handed.cell, handed.folder, status, reason, self.claim)
+        result = finalize_dead_cell(job.cell, job.folder, status, reason, self.claim)
         if result.status is CellStatus.FAILED:
-            lines = last_lines(handed.folder / CellFile.OUTPUT, handed.output_start)
-            self.listener.on_failure(handed.cell, f"{result.reason}\n{lines}".strip())
-        self.there.remove(handed)
-        self._note(handed.cell, result)
+            lines = last_lines(job.folder / CellFile.OUTPUT, job.output_start)
+            self.listener.on_failure(job.cell, f"{result.reason}\n{lines}".strip())
+        self.submitted.remove(job)
+        self._record(job.cell, result)
 
-    def _note(self, cell: Cell, result: Result) -> None:
+    def _record(self, cell: Cell, result: Result) -> None:
         self.listener.on_cell_end(result)
         self.results.append(result)
         if not self.ending and FailurePolicy.of(cell.config).ends_launch([result]):
             self.ending = True
-            self._take_back()
+            self._withdraw_waiting()
 
-    def _take_back(self) -> None:
+    def _withdraw_waiting(self) -> None:
         """Withdraw all waiting cells from the queue, so that no other cell starts."""
-        for handed in list(self.there):
-            if isinstance(self.engine.state(handed.folder), Waiting):
-                self.engine.stop(handed.folder)
-                self.there.remove(handed)
+        for job in list(self.submitted):
+            if isinstance(self.engine.state(job.folder), Waiting):
+                self.engine.stop(job.folder)
+                self.submitted.remove(job)
 
     def _ask_to_stop(self, interrupt: Interrupt) -> None:
         """Ask every running cell to stop after its epoch, and withdraw the waiting cells."""
         assert interrupt.signal is not None
         self.stopping = True
-        self._take_back()
-        if self.there:
+        self._withdraw_waiting()
+        if self.submitted:
             name = interrupt.signal.name
             self.listener.on_notice(
                 f"{name}: the running cells finish their epoch and are kept; another {name} stops them at once"
             )
-        for handed in self.there:
-            self.engine.stop(handed.folder)
+        for job in self.submitted:
+            self.engine.stop(job.folder)
 
     def _stop_at_once(self) -> None:
-        for handed in self.there:
-            self.engine.kill(handed.folder)
-        for handed in list(self.there):
-            self._finalize(handed, CellStatus.INTERRUPTED, "interrupted at once")
+        for job in self.submitted:
+            self.engine.kill(job.folder)
+        for job in list(self.submitted):
+            self._finalize(job, CellStatus.INTERRUPTED, "interrupted at once")

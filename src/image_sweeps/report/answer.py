@@ -31,7 +31,7 @@ def answer(
         counts: the number of cells by status.
     """
     if best is None:
-        return [f"There is no answer yet: no cell has finished ({standing(counts)})."]
+        return [f"There is no answer yet: no cell has finished ({format_counts(counts)})."]
     said = [
         _incomplete(counts),
         *_differences(question, effects, interactions),
@@ -47,7 +47,7 @@ def noun(question: Question) -> str:
     return "split" if "dataset.split_seed" in question.replicates else "seed"
 
 
-def standing(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[str, int]) -> str:
     """Return the counts in words, as in `17 finished, 1 failed`."""
     return ", ".join(f"{number} {status}" for status, number in counts.items())
 
@@ -55,7 +55,7 @@ def standing(counts: Mapping[str, int]) -> str:
 def _incomplete(counts: Mapping[str, int]) -> str | None:
     total, finished = sum(counts.values()), counts.get(CellStatus.FINISHED, 0)
     left = {status: number for status, number in counts.items() if status is not CellStatus.FINISHED}
-    return f"This rests on {finished} of {count(total, 'cell')} ({standing(left)})." if left else None
+    return f"This rests on {finished} of {count(total, 'cell')} ({format_counts(left)})." if left else None
 
 
 def _differences(question: Question, effects: Sequence[Effect], interactions: Sequence[Interaction]) -> list[str]:

@@ -1,20 +1,23 @@
 """The writing of a report: one page, one file for programs, one table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from image_sweeps.cell.folders import SweepFile
-from image_sweeps.system.console import CONSOLE
+from image_sweeps.report.artifacts import RunFiles
+from image_sweeps.report.charts import charts
+from image_sweeps.report.content import Summary
+from image_sweeps.report.data import as_csv, as_json
+from image_sweeps.report.design import Design
+from image_sweeps.report.page import page
+from image_sweeps.report.record import Subject
+from image_sweeps.report.records import of_experiment, of_sweep
+from image_sweeps.report.summarise import summarise
 from image_sweeps.system.files import write_text
-
-if TYPE_CHECKING:
-    from image_sweeps.report.content import Summary
-    from image_sweeps.report.record import Subject
-    from image_sweeps.tracking.journal import Journal
-    from image_sweeps.tracking.store import Store
+from image_sweeps.tracking.journal import Journal, by_run
+from image_sweeps.tracking.store import Store
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Report:
     """
 
     folder: Path
-    summary: "Summary"
+    summary: Summary
     charts: Mapping[str, str]
 
     @property
@@ -42,17 +45,15 @@ class Report:
         return [self.folder / name for name in (SweepFile.PAGE, SweepFile.DATA, SweepFile.CELLS)]
 
 
-def write_report(folder: Path, store: "Store | None") -> Report:
+def write_report(folder: Path, store: Store | None) -> Report:
     """Sum up the sweep in `folder` in its present state, and write the report there.
 
     Without a store, the report is made from the records in the folder alone.
     """
-    from image_sweeps.report.records import of_sweep
-
     return _written(folder, store, *of_sweep(store, folder))
 
 
-def write_report_of_runs(folder: Path, store: "Store", condition: str | None, sweeps: Path) -> Report:
+def write_report_of_runs(folder: Path, store: Store, condition: str | None, sweeps: Path) -> Report:
     """Sum up the cells of the store's experiment that match MLflow's filter, and write the report to `folder`.
 
     Args:
@@ -64,20 +65,10 @@ def write_report_of_runs(folder: Path, store: "Store", condition: str | None, sw
     Raises:
         ReportError: if the filter is invalid or matches no run, or if the store does not answer.
     """
-    from image_sweeps.report.records import of_experiment
-    from image_sweeps.tracking.journal import by_run
-
     return _written(folder, store, of_experiment(store, condition), by_run(sweeps))
 
 
-def _written(folder: Path, store: "Store | None", subject: "Subject", journals: "Mapping[str, Journal]") -> Report:
-    from image_sweeps.report.artifacts import RunFiles
-    from image_sweeps.report.charts import charts
-    from image_sweeps.report.data import as_csv, as_json
-    from image_sweeps.report.design import Design
-    from image_sweeps.report.page import page
-    from image_sweeps.report.summarise import summarise
-
+def _written(folder: Path, store: Store | None, subject: Subject, journals: Mapping[str, Journal]) -> Report:
     with TemporaryDirectory() as fetched:
         files = RunFiles(store, journals, Path(fetched))
         histories = files.histories([str(cell.run_id) for cell in subject.cells if cell.finished])
@@ -87,11 +78,3 @@ def _written(folder: Path, store: "Store | None", subject: "Subject", journals: 
     write_text(folder / SweepFile.DATA, as_json(summary))
     write_text(folder / SweepFile.CELLS, as_csv(summary.cells))
     return report
-
-
-def show_answer(sentences: Sequence[str], page: "Path") -> None:
-    """Show the answer of a report, and the path of its page."""
-    CONSOLE.print()
-    for sentence in sentences:
-        CONSOLE.print(sentence, markup=False)
-    CONSOLE.print(f"The report: {page}", soft_wrap=True, markup=False)

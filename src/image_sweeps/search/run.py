@@ -28,7 +28,7 @@ from image_sweeps.search.terminal import show_confirmation, show_dry_search, sho
 from image_sweeps.search.trial import Assignment
 from image_sweeps.sweep.plan import Plan
 from image_sweeps.sweep.run import Sweep, plan_to_save, run_and_report
-from image_sweeps.sweep.terminal import show_standings
+from image_sweeps.sweep.terminal import show_statuses
 from image_sweeps.system.console import show_error
 from image_sweeps.system.interrupt import Interrupt
 
@@ -46,7 +46,7 @@ def run_search(plan: SearchPlan, launcher: Launcher) -> int:
     config = plan.default.config
     folder, planned = plan_to_save(Plan(plan.factors, (plan.default,), 0), config)
     _refuse_another(plan, folder)
-    _reach(plan.options.storage, folder)
+    _require_storage(plan.options.storage, folder)
     show_search(planned.sweep, plan)
 
     def work(sweep: Sweep, interrupt: Interrupt) -> None:
@@ -146,7 +146,7 @@ class Search:
         }
         if trials:
             statuses = [load_status(self.folder / str(t.user_attrs.get(CELL))) for t in trials]
-            show_standings(format_counts(statuses, "trial"), 0)
+            show_statuses(format_counts(statuses, "trial"), 0)
         self.note()
 
     # --- trials -------------------------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ def _refuse_another(plan: SearchPlan, folder: Path) -> None:
         raise ConfigError(problems)
 
 
-def _reach(storage: str | None, folder: Path) -> None:
+def _require_storage(storage: str | None, folder: Path) -> None:
     """Open the storage once, so that a wrong address is reported before anything else.
 
     Raises:

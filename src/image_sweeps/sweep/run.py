@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import Timeout
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -24,11 +25,11 @@ from image_sweeps.config.invocation import program, typed
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.config.schema import Config
 from image_sweeps.fit import checkpoint
-from image_sweeps.report.write import Report, show_answer, write_report
+from image_sweeps.report.terminal import show_answer
 from image_sweeps.sweep.estimate import estimate
 from image_sweeps.sweep.past import existing_store, past_cells
 from image_sweeps.sweep.plan import Plan
-from image_sweeps.sweep.terminal import show_dry_run, show_plan, show_results, show_standings, show_unfinished
+from image_sweeps.sweep.terminal import show_dry_run, show_plan, show_results, show_statuses, show_unfinished
 from image_sweeps.system.console import show_error
 from image_sweeps.system.files import DiskError, disk_trouble, locked
 from image_sweeps.system.interrupt import Interrupt
@@ -38,6 +39,9 @@ from image_sweeps.tracking.journal import Journal
 from image_sweeps.tracking.kept import show_kept
 from image_sweeps.tracking.store import Store, checkpoint_wal, open_store_or_refuse
 from image_sweeps.tracking.view import show_runs
+
+if TYPE_CHECKING:
+    from image_sweeps.report.write import Report
 
 Launch = Callable[[Sequence[Sequence[str]]], object]
 """A function that runs jobs, each given as its list of overrides, and returns when all of them are over."""
@@ -181,7 +185,7 @@ class Sweep:
         for cell in self.cells:
             if run := taken.get(cell.id):
                 runs.result_of(run, cell.name).save(self.folder / cell.id)
-        show_standings(format_counts(load_status(self.folder / cell.id) for cell in self.cells), len(taken))
+        show_statuses(format_counts(load_status(self.folder / cell.id) for cell in self.cells), len(taken))
 
     def run(self, launch: Launch, interrupt: Interrupt) -> None:
         """Launch the unfinished cells, and the failed ones again as often as `retries` allows.
@@ -246,9 +250,10 @@ class Sweep:
         return True
 
 
-def _summed_up(sweep: Sweep) -> Report | None:
+def _summed_up(sweep: Sweep) -> "Report | None":
     """Write the report and keep it with the sweep's run; on an error return None: the results of the sweep remain."""
-    from image_sweeps.report.publish import publish
+    from image_sweeps.report.publish import publish  # imports matplotlib: a second in which cells can begin
+    from image_sweeps.report.write import write_report
 
     try:
         written = write_report(sweep.folder, sweep.store if sweep.deliver() else None)

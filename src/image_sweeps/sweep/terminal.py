@@ -96,7 +96,7 @@ def _cut(values: Sequence[str]) -> list[str]:
     return [*values[:MAX_LISTED], *([f"and {more:,} more"] if more > 0 else [])]
 
 
-def show_standings(text: str, num_reused: int) -> None:
+def show_statuses(text: str, num_reused: int) -> None:
     """Show in one line the status of the cells before the sweep runs."""
     reused = f" ({num_reused} of them in other sweeps)" if num_reused else ""
     CONSOLE.print(text + reused)

@@ -5,7 +5,7 @@ import os
 
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
-from image_sweeps.cell.environment import git_state
+from image_sweeps.system.git import git_state
 
 
 def origin() -> dict[str, str]:

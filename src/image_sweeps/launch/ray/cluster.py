@@ -48,7 +48,7 @@ def connect(setup: Setup) -> tuple[Connected, Task]:
     able = [found for found in nodes if num_slots_of(found["Resources"], asked)]
     if not able and not setup.options.autoscaling:
         raise ConfigError([_no_room(nodes, asked)])
-    if problems := _looked_at(able, setup):
+    if problems := _inspect(able, setup):
         raise ConfigError(problems)
     return Connected(sum(num_slots_of(found["Resources"], asked) for found in able)), task
 
@@ -60,7 +60,7 @@ def disconnect() -> None:
 
 def _init(init: Init) -> None:
     if not init.starts_one:
-        _reach(init)
+        _require_reachable(init)
     try:
         ray.init(**init.arguments, log_to_driver=False, logging_level="ERROR")
     except (Exception, SystemExit) as error:
@@ -70,7 +70,7 @@ def _init(init: Init) -> None:
         raise ConfigError([f"{LAUNCHER}.ray.init, with address = {init.address!r}: {why}"]) from None
 
 
-def _reach(init: Init) -> None:
+def _require_reachable(init: Init) -> None:
     """Check that something listens at the address: Ray takes two minutes to find out.
 
     Raises:
@@ -142,7 +142,7 @@ def _no_room(nodes: Sequence[Mapping[str, Any]], asked: Mapping[str, float]) -> 
     )
 
 
-def _looked_at(nodes: Sequence[Mapping[str, Any]], setup: Setup) -> list[str]:
+def _inspect(nodes: Sequence[Mapping[str, Any]], setup: Setup) -> list[str]:
     """Return the reasons why these nodes cannot run cells."""
     look = ray.remote(num_cpus=0, max_retries=0)(sent.look)
     with _token(setup.outputs_dir) as (token, content):

@@ -71,7 +71,7 @@ class TaskResources(BaseModel):
         return {name: amount for name, amount in asked.items() if amount}
 
 
-class Both(BaseModel):
+class RayGroup(BaseModel):
     """The option group `hydra.launcher.ray`."""
 
     model_config = STRICT
@@ -83,7 +83,7 @@ class RayOptions(Options):
     """The options of the Ray launcher; the comments in the file explain each of them."""
 
     where = LAUNCHER
-    ray: Both
+    ray: RayGroup
     autoscaling: bool
 
     def problems(self) -> list[str]:

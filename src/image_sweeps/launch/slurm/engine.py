@@ -46,10 +46,10 @@ class Slurm:
         self.options = options
         self.tasks: dict[str, tuple[Array, int]] = {}
         self.jobs: dict[tuple[str, int], Job] = {}
-        self.looked_at: float | None = None
-        self.handed_over: set[str] = set()
+        self.polled_at: float | None = None
+        self.submitted: set[str] = set()
         self.stopping: set[str] = set()
-        self.told: set[str] = set()
+        self.warned: set[str] = set()
 
     @property
     def num_slots(self) -> int | None:
@@ -65,11 +65,11 @@ class Slurm:
         """
         sweep = folders[0].parent
         for array in arrays(sweep):  # the last array that contains a cell counts
-            self._know(array)
+            self._remember(array)
         self._refresh()
         cells = [folder.name for folder in folders]
-        missing = [cell for cell in cells if cell in self.handed_over or not self._lives(cell)]
-        self.handed_over.update(cells)
+        missing = [cell for cell in cells if cell in self.submitted or not self._lives(cell)]
+        self.submitted.update(cells)
         self.stopping.difference_update(missing)
         size = queue.max_array_size() if missing else 1
         try:
@@ -82,7 +82,7 @@ class Slurm:
         self._refresh()
 
     def state(self, folder: Path) -> State:
-        self._look()
+        self._poll()
         job = self._job(folder.name)
         if job is None:
             return Over("SLURM's queue does not have it")
@@ -99,16 +99,16 @@ class Slurm:
         self.stopping.add(folder.name)
 
     def kill(self, folder: Path) -> None:
-        self._try(self._keep_out)
+        self._try(self._withdraw_waiting)
         if job := self._job(folder.name):
             self._try(queue.send, "KILL", [job.id])
             self._try(queue.cancel, [job.id])  # in case it waits, or returns to the queue
 
     def close(self) -> None:
         self._try(self._refresh)
-        self._try(self._stop_some)
+        self._try(self._request_stops)
 
-    def _know(self, array: Array) -> None:
+    def _remember(self, array: Array) -> None:
         self.tasks.update({cell: (array, index) for index, cell in enumerate(array.cells)})
 
     def _job(self, cell: str) -> Job | None:
@@ -134,7 +134,7 @@ class Slurm:
             "--open-mode=append",
         ]
         queue.submit(flags, array.name, len(array.cells), self._script(array))
-        self._know(array)
+        self._remember(array)
 
     def _script(self, array: Array) -> str:
         """Return the batch script. The cell's process replaces the shell, so that it receives SLURM's signals."""
@@ -154,13 +154,13 @@ class Slurm:
             f"exec {shlex.join(command)} {shlex.quote(str(array.sweep))}/${{cells[$SLURM_ARRAY_TASK_ID]}}\n"
         )
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """Poll the queue, unless the last poll was within `poll_s`. If SLURM does not answer, keep the known states."""
-        if self.looked_at is not None and time.monotonic() - self.looked_at < self.options.poll_s:
+        if self.polled_at is not None and time.monotonic() - self.polled_at < self.options.poll_s:
             return
-        self.looked_at = time.monotonic()
+        self.polled_at = time.monotonic()
         self._try(self._refresh)
-        self._try(self._stop_some)
+        self._try(self._request_stops)
 
     def _refresh(self) -> None:
         """Update the states of the jobs that were not over."""
@@ -176,23 +176,23 @@ class Slurm:
         self.jobs.update(found)
         for job in found.values():
             if job.state in WAITING and "held" in job.reason.lower():
-                self._tell(f"SLURM holds job {job.id} back ({job.reason}): scontrol release {job.id} lets it go")
+                self._warn_once(f"SLURM holds job {job.id} back ({job.reason}): scontrol release {job.id} lets it go")
 
-    def _stop_some(self) -> None:
+    def _request_stops(self) -> None:
         """Stop the cells in `stopping`, again at every poll: a job that returns to the queue receives no signal."""
         self.stopping = {cell for cell in self.stopping if self._lives(cell)}
-        if waiting := self._asked_to_stop(WAITING):
+        if waiting := self._to_be_stopped(WAITING):
             queue.cancel(waiting)  # a job that has just begun gets TERM, and still finishes a short epoch
-        if running := self._asked_to_stop(RUNNING):
+        if running := self._to_be_stopped(RUNNING):
             queue.send(STOP, running)
 
-    def _keep_out(self) -> None:
+    def _withdraw_waiting(self) -> None:
         """Cancel the waiting jobs that are to stop: a killed job would make room for them."""
-        if waiting := self._asked_to_stop(WAITING):
+        if waiting := self._to_be_stopped(WAITING):
             queue.cancel(waiting)
             self._refresh()
 
-    def _asked_to_stop(self, states: frozenset[str]) -> list[str]:
+    def _to_be_stopped(self, states: frozenset[str]) -> list[str]:
         """Return the ids of the jobs in any of these states whose cells are to stop."""
         jobs = [job for cell in sorted(self.stopping) if (job := self._job(cell))]
         return [job.id for job in jobs if job.state in states]
@@ -202,10 +202,10 @@ class Slurm:
         try:
             act(*arguments)
         except SlurmError as error:
-            self._tell(f"SLURM does not answer; its jobs go on meanwhile. {error}")
+            self._warn_once(f"SLURM does not answer; its jobs go on meanwhile. {error}")
 
-    def _tell(self, text: str) -> None:
+    def _warn_once(self, text: str) -> None:
         """Log each warning once."""
-        if text not in self.told:
-            self.told.add(text)
+        if text not in self.warned:
+            self.warned.add(text)
             log.warning(text)

@@ -21,7 +21,7 @@ TIMEOUT_S = 120
 FIELDS = ",".join(f"{field}:|" for field in ("ArrayJobID", "ArrayTaskID", "Name", "State", "exit_code", "NodeList"))
 """The fields of `squeue`, each up to a bar. `jobs` adds the reason for waiting last: its text may contain anything."""
 
-OVER = re.compile(
+JOB_IS_OVER = re.compile(
     r"scancel: error: Kill job error on job id \S+: (Invalid job id specified|Job/step already completing or completed)"
 )
 """The error message of `scancel` for a job that is over."""
@@ -155,7 +155,7 @@ def _cancel(*arguments: str) -> None:
     try:
         _run("scancel", *arguments)
     except SlurmError as error:
-        if OVER.sub("", str(error)).strip():
+        if JOB_IS_OVER.sub("", str(error)).strip():
             raise
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from image_sweeps.tracking.figures.frame import legible
+from image_sweeps.system.text import legible
 
 WIDTH = 3.6  # inches, which a browser shows as 346 pixels
 SMALL = 8  # points

@@ -20,7 +20,7 @@ from image_sweeps.report.charts.frame import (
     percent_ticks,
 )
 from image_sweeps.report.search import SearchSummary
-from image_sweeps.tracking.figures.frame import legible
+from image_sweeps.system.text import legible
 
 PITCH = 0.26  # inches from one parameter to the next
 

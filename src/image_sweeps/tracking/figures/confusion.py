@@ -9,7 +9,8 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from image_sweeps.fit.evaluate import Evaluation
-from image_sweeps.tracking.figures.frame import SMALL, heading, legible, new_figure, place, verdict, width_of
+from image_sweeps.system.text import legible
+from image_sweeps.tracking.figures.frame import SMALL, heading, new_figure, place, verdict, width_of
 
 MAX_WRITTEN = 25
 """The largest number of classes for which counts are written in; more would be unreadable, and slow to draw."""

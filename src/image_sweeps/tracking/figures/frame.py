@@ -50,15 +50,6 @@ def wrapped(text: str, width: float) -> list[str]:
     return textwrap.wrap(text, int(width * 14))
 
 
-def legible(name: str, max_length: int) -> str:
-    """Return a name for a figure, in one line; the middle of a long name is left out. Tables have the whole name."""
-    line = " ".join(name.split())
-    if len(line) <= max_length:
-        return line
-    tail = max_length // 2
-    return f"{line[: max_length - tail - 1]}…{line[-tail:]}"
-
-
 def width_of(names: Sequence[str], points: float) -> float:
     """Return the width of the widest name in inches, at a font size of `points`."""
     font = FontProperties(size=points)

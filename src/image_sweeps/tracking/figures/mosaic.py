@@ -13,7 +13,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from image_sweeps.fit.evaluate import Evaluation
-from image_sweeps.tracking.figures.frame import DPI, SMALL, heading, legible, new_figure, verdict
+from image_sweeps.system.text import legible
+from image_sweeps.tracking.figures.frame import DPI, SMALL, heading, new_figure, verdict
 
 TILE = 128  # pixels; a multiple of the usual sizes of small images
 GAP = 12

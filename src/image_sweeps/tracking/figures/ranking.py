@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from image_sweeps.fit.evaluate import Evaluation
 from image_sweeps.fit.ranking import Curve, areas, macro
-from image_sweeps.tracking.figures.frame import SMALL, heading, legible, new_figure, place, verdict
+from image_sweeps.system.text import legible
+from image_sweeps.tracking.figures.frame import SMALL, heading, new_figure, place, verdict
 
 MAX_COLOURED = 10
 """The number of colours that can be told apart; with more classes, those with the lowest areas are coloured."""
