@@ -1,6 +1,7 @@
 """What needs no cluster: the options of Ray, how much room a node has, and what a node says of itself."""
 
 import pickle
+import sys
 
 import pytest
 
@@ -117,6 +118,7 @@ def test_a_node_says_what_it_does_not_have(home, tmp_path, changes, problem):
 
 
 def test_without_ray_the_launcher_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr("hydra_plugins.ray_launcher.find_spec", lambda name: None)
+    door = sys.modules[RayLauncher.__module__]  # Hydra's search for plugins makes it no attribute of its package
+    monkeypatch.setattr(door, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"hydra/launcher = 'ray': Ray is not installed; pip install -e '\.\[ray\]'"):
         RayLauncher().check()
