@@ -163,7 +163,7 @@ def test_choices_that_fill_only_their_own_group_are_composed_one_by_one(hydra_co
     bases, made = CompositionCache("config"), set()
     norms, activations = ([ParsedOverride.parse(f"{g}={c}") for c in choices(g)] for g in ("norm", "activation"))
     for chosen in itertools.product(norms, activations):
-        trunk, leaves = bases.apart(chosen)
+        trunk, leaves = bases.split_by_group(chosen)
         made |= {trunk, *leaves.values()}
     assert len(made) == len(norms) + len(activations) - 1
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from image_sweeps.augmentation import Augmentation
-from image_sweeps.fit.batch_norm import over_all_ranks
+from image_sweeps.fit.batch_norm import convert_sync_batchnorm
 from image_sweeps.fit.batches import rank_seed
 from image_sweeps.fit.parallel import SINGLE_PROCESS, World
 from tests.support.configurations import choices, config_of
@@ -167,7 +167,7 @@ def one_step(world, num_images, dtype, repeats=3):
     labels = torch.randint(0, 5, (num_images,), generator=draws)
     net = network(dtype).train()
     if world.size > 1:
-        over_all_ranks(net, world)
+        convert_sync_batchnorm(net, world)
     for _ in range(repeats):
         net.zero_grad()
         logits = net(world.share(images))
@@ -191,14 +191,14 @@ def test_gradients_and_statistics_are_those_of_the_whole_batch(num_images, size)
 def test_in_eval_mode_it_is_a_batch_norm_like_any_other():
     plain = network(torch.float32).eval()
     whole = copy.deepcopy(plain)
-    over_all_ranks(whole, World(0, 2))
+    convert_sync_batchnorm(whole, World(0, 2))
     images = torch.rand(3, 1, 8, 8)
     assert torch.equal(whole(images), plain(images))
 
 
 def test_a_frozen_batch_norm_stays_frozen():
     net = network(torch.float32).eval()
-    over_all_ranks(net, World(0, 2))
+    convert_sync_batchnorm(net, World(0, 2))
     assert not any(module.training for module in net)
 
 

@@ -18,7 +18,7 @@ from image_sweeps.cell.folders import CellFile
 from image_sweeps.command_line import checked_arguments
 from image_sweeps.config.composition import composed, hydra_at
 from image_sweeps.fit import checkpoint
-from image_sweeps.fit.ranks import RankError, together
+from image_sweeps.fit.ranks import RankError, process_group
 from image_sweeps.system.torchrun import TorchrunEnv
 from tests.support import waiting, warm
 from tests.support.archives import two_classes, write_folder
@@ -51,7 +51,7 @@ def train_until(event, *overrides, timeout_s=60.0, device="cpu"):
     with hydra_at():
         cell = composed([*TINY, *overrides])
     before = children()
-    with together(cell.config, cell.raw, timedelta(seconds=timeout_s)) as world:
+    with process_group(cell.config, cell.raw, timedelta(seconds=timeout_s)) as world:
         epochs = training(*TINY, *overrides, world=world, device=device).epochs()
         next(epochs)
         (rank_1,) = children() - before
@@ -77,7 +77,7 @@ def test_a_rank_that_fails_ends_the_cell_with_its_own_words(tmp_path):
     shutil.rmtree(images)
     with (
         pytest.raises(RankError, match=r"^rank 1 failed\. ConfigError: (.|\n)*dataset\.path = .*: there is nothing"),
-        together(cell.config, cell.raw) as world,
+        process_group(cell.config, cell.raw) as world,
     ):
         world.barrier()
 
@@ -96,7 +96,7 @@ def test_where_nothing_is_left_to_train_nothing_is_told_and_threads_are_shared_o
     try:
         with hydra_at():
             cell = composed(TINY)
-        with together(cell.config, cell.raw) as world:
+        with process_group(cell.config, cell.raw) as world:
             assert world.size == 2
             assert torch.get_num_threads() == 2
         assert torch.get_num_threads() == 4
@@ -284,7 +284,7 @@ def test_two_gpus_train_what_one_does():
     expected = list(training(*settings, "device=cuda", device="cuda").epochs())
     with hydra_at():
         cell = composed([*settings, "device=cuda", "devices=2"])
-    with together(cell.config, cell.raw) as world:
+    with process_group(cell.config, cell.raw) as world:
         found = list(training(*settings, "device=cuda", "devices=2", device="cuda", world=world).epochs())
     for one, other in zip(found, expected, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, rel=1e-2)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from image_sweeps.fit.loop import Training
-from image_sweeps.fit.regularize import parameter_groups, penalty, weights
+from image_sweeps.fit.regularize import decay_split, parameter_groups, penalty
 from tests.support.training import training
 
 
@@ -25,10 +25,10 @@ def test_its_gradient_is_l2_times_the_weight():
 
 
 def test_biases_and_norms_are_left_out_by_the_switch(net):
-    chosen, others = weights(net, regularize_all=False)
+    chosen, others = decay_split(net, regularize_all=False)
     assert [tuple(p.shape) for p in chosen] == [(2, 1, 3, 3), (3, 8)]
     assert len(others) == 4
-    assert weights(net, regularize_all=True) == (list(net.parameters()), [])
+    assert decay_split(net, regularize_all=True) == (list(net.parameters()), [])
 
 
 def test_the_spared_parameters_have_no_decay(net):

@@ -18,9 +18,9 @@ from image_sweeps.dataset.layout import File, arrange, printable
 from image_sweeps.report.charts.confusion import MAX_SIDE, confusion
 from image_sweeps.report.charts.confusion import _thinned as thinned
 from image_sweeps.report.content import MAX_COUNTED
-from image_sweeps.report.data import _plain as plain
-from image_sweeps.report.images import mixups
+from image_sweeps.report.export import _plain as plain
 from image_sweeps.report.record import Confusion
+from image_sweeps.report.test_errors import mixups
 from image_sweeps.tracking import figures, tables
 from image_sweeps.tracking.figures.frame import picture
 from tests.support.archives import encoded, image_folder, image_zip, noise, write_folder, write_zip

@@ -10,7 +10,7 @@ pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 from hydra_plugins.ray_launcher import RayLauncher
 from image_sweeps.cell.result import Result
 from image_sweeps.config.problems import ConfigError
-from image_sweeps.launch.ray import cluster, node, sent
+from image_sweeps.launch.ray import cluster, node_functions, worker
 from image_sweeps.launch.ray.engine import Connection, setup_of
 from image_sweeps.system.home import PACKAGE
 from tests.support import faulty_work as faults
@@ -46,7 +46,7 @@ def test_a_numbered_gpu_is_rays_business(tmp_path):
 def test_an_attempt_leaves_alone_what_has_ended_before_its_node_was_lost(tmp_path):
     for status in ("finished", "failed"):
         Result("id", "name", status, status).save(tmp_path)
-        assert node.attempt(str(tmp_path), 1, False, pickle.dumps(faults.raise_error)) is False
+        assert worker.attempt(str(tmp_path), 1, False, pickle.dumps(faults.raise_error)) is False
         assert Result.load(tmp_path).status == status
         Result.remove(tmp_path)
 
@@ -89,7 +89,7 @@ def home(tmp_path):
     (tmp_path / "token").write_text("content")
     return {
         "project": str(PACKAGE.parent),
-        "digest": sent.digest(PACKAGE.parent),
+        "digest": node_functions.digest(PACKAGE.parent),
         "folder": str(tmp_path),
         "outputs_dir": str(tmp_path),
         "token": "token",
@@ -112,7 +112,7 @@ def home(tmp_path):
     ],
 )
 def test_a_node_says_what_it_does_not_have(home, tmp_path, changes, problem):
-    found = sent.look({**home, **changes})
+    found = node_functions.check_node({**home, **changes})
     assert len(found) == (problem is not None)
     assert all(text.startswith(problem.format(tmp_path)) for text in found)
 

@@ -3,7 +3,7 @@ import pytest
 from image_sweeps.cell.search_record import SearchRecord, Trial
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.report.charts.search import front, history, importances
-from image_sweeps.report.search import compared, ranked, sentences, summed_up
+from image_sweeps.report.search import cells_to_compare, ranked, sentences, summed_up
 
 
 def trial(number, value=None, *more, epochs=10, state=None, same_as=None, **settings):
@@ -98,10 +98,10 @@ class Cell:
 def test_what_is_compared_has_fresh_seeds_or_failing_that_is_the_best():
     cells = [Cell(f"cell{number}") for number in range(4)] + [Cell("a"), Cell("b", finished=False)]
     confirmed = search(*PRUNING.trials, confirmed={"b": "default", "a": "trial 2"})
-    assert [cell.id for cell in compared(cells, confirmed)] == ["b", "a"]
-    assert [cell.id for cell in compared(cells, PRUNING)] == ["cell2", "cell0"]
+    assert [cell.id for cell in cells_to_compare(cells, confirmed)] == ["b", "a"]
+    assert [cell.id for cell in cells_to_compare(cells, PRUNING)] == ["cell2", "cell0"]
     unfinished = search(*PRUNING.trials, confirmed={"b": "default"})
-    assert [cell.id for cell in compared(cells, unfinished)] == ["cell2", "cell0"]
+    assert [cell.id for cell in cells_to_compare(cells, unfinished)] == ["cell2", "cell0"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from image_sweeps.cell.result import Pruned, Result
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.search.study import TrialStore
-from image_sweeps.search.trial import NoPruner, pruner_for
+from image_sweeps.search.trial import NoPruner, trial_pruner
 from tests.support.searches import LR, Died, Process, learn, near_a_tenth
 
 optuna = pytest.importorskip("optuna")
@@ -42,7 +42,7 @@ def memory(folder):
 
 
 def test_a_cell_that_is_no_trial_is_judged_by_nobody(tmp_path):
-    pruner = pruner_for(tmp_path, print)
+    pruner = trial_pruner(tmp_path, print)
     assert isinstance(pruner, NoPruner)
     pruner.report(epochs(0.1))
     pruner.diverged(None, ValueError())
@@ -53,14 +53,14 @@ def test_a_cell_that_is_no_trial_is_judged_by_nobody(tmp_path):
 
 def test_epochs_are_reported_once_however_often_they_are_told(begun):
     folder = begun()
-    pruner_for(folder, print).report(epochs(0.1, 0.2))
-    pruner_for(folder, print).report(epochs(0.1, 0.2, 0.3))  # another attempt goes on
+    trial_pruner(folder, print).report(epochs(0.1, 0.2))
+    trial_pruner(folder, print).report(epochs(0.1, 0.2, 0.3))  # another attempt goes on
     assert memory(folder)[4].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
 
 
 def test_a_trial_below_the_others_is_hopeless_and_one_above_is_not(begun):
     folder = begun("hydra.sweeper.pruner.n_startup_trials=3", "hydra.sweeper.pruner.n_warmup_epochs=1")
-    pruner = pruner_for(folder, print)
+    pruner = trial_pruner(folder, print)
     pruner.report(epochs(0.0))
     assert not pruner.should_prune()  # warms up
     pruner.report(epochs(0.0, 0.0))
@@ -71,7 +71,7 @@ def test_a_trial_below_the_others_is_hopeless_and_one_above_is_not(begun):
 
 def test_the_loss_is_judged_where_that_is_the_objective(begun):
     folder = begun("hydra.sweeper.objectives=[val/loss]", "hydra.sweeper.pruner.n_startup_trials=3")
-    pruner = pruner_for(folder, print)
+    pruner = trial_pruner(folder, print)
     pruner.report(epochs(0.0, 0.0))
     assert memory_of_loss(folder)[4].intermediate_values == {1: 1.0, 2: 1.0}
     assert pruner.should_prune()
@@ -92,8 +92,8 @@ def memory_of_loss(folder):
 )
 def test_a_trial_tells_how_it_ended_itself(begun, result, state, values):
     folder = begun()
-    pruner_for(folder, print).tell(result)
-    pruner_for(folder, print).tell(result)  # nor does it matter that it is told twice
+    trial_pruner(folder, print).tell(result)
+    trial_pruner(folder, print).tell(result)  # nor does it matter that it is told twice
     trial = memory(folder)[4]
     assert (trial.state.name, trial.values) == (state, values)
     if result.over:
@@ -110,7 +110,7 @@ def test_divergence_prunes_a_trial_with_the_reason(begun):
             best = None
 
     with pytest.raises(Pruned, match=r"pruned: the loss is nan"):
-        pruner_for(folder, print).diverged(TrainingHistory, ArithmeticError("the loss is nan"))
+        trial_pruner(folder, print).diverged(TrainingHistory, ArithmeticError("the loss is nan"))
 
 
 @pytest.mark.parametrize("away", ["gone", "damaged"])
@@ -121,7 +121,7 @@ def test_a_search_that_is_away_costs_no_trial_and_is_told_of(begun, away):
         journal.unlink()
     else:
         journal.write_text("no journal\nof anything\n")
-    pruner = pruner_for(folder, notes.append)
+    pruner = trial_pruner(folder, notes.append)
     pruner.report(epochs(0.0, 0.0))
     assert not pruner.should_prune()
     pruner.tell(Result("cell", "name", CellStatus.FINISHED, val_accuracy=0.5))

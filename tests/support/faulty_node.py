@@ -8,7 +8,7 @@ from pathlib import Path
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.launch.attempt import run_attempt
-from image_sweeps.launch.node import work_alone
+from image_sweeps.launch.scheduled_cell import run_scheduled_cell
 from tests.support.faulty_work import hang
 from tests.support.waiting import until
 
@@ -34,4 +34,4 @@ def work(cell, folder, listener):
 
 
 if __name__ == "__main__":
-    work_alone(Path(sys.argv[1]), 1, work)
+    run_scheduled_cell(Path(sys.argv[1]), 1, work)

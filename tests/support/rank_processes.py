@@ -44,7 +44,7 @@ def train(world, overrides, num_epochs=99, state=None):
     """
     subject = training(*overrides, world=world)
     if world.rank:
-        subject.follow()
+        subject.train_as_other_rank()
         return [], subject.state_dict()
     if state is not None:
         subject.load_state_dict(state)

@@ -17,7 +17,7 @@ from image_sweeps.config.composition import hydra_at
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.search.plan import plan_search
 from image_sweeps.search.run import Search
-from image_sweeps.search.trial import pruner_for
+from image_sweeps.search.trial import trial_pruner
 from image_sweeps.sweep.run import Sweep
 from image_sweeps.system.interrupt import Interrupt
 from image_sweeps.tracking.journal import Journal
@@ -47,7 +47,7 @@ def near_a_tenth(cell: Cell, epoch: int) -> float:
 def learn(folder: Path, curve: Curve, before_telling: Callable[[Cell], object] = lambda cell: None) -> None:
     """What the process of a cell does."""
     cell = Cell.load(folder)
-    pruner = pruner_for(folder, print)
+    pruner = trial_pruner(folder, print)
     epochs, status = [], CellStatus.FINISHED
     for number in range(1, cell.config.epochs + 1):
         accuracy = curve(cell, number)

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from image_sweeps.cell.claim import Claim
 from image_sweeps.cell.result import Result
-from image_sweeps.cell.saved_plan import SavedCell, SavedPlan, folder_of
+from image_sweeps.cell.saved_plan import SavedCell, SavedPlan, sweeps_dir
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.schema import Tracking
 from image_sweeps.tracking.delivery import deliver
@@ -90,7 +90,7 @@ def sweep_of(
     """
     store = store_in(outputs)
     plan = plan_of(factors, sweep)
-    folder = folder_of(outputs) / sweep
+    folder = sweeps_dir(outputs) / sweep
     plan.save(folder)
     deliver(begin(Claim.acquire(folder), plan, Tracking(**plan.cells[0].raw["tracking"])), store)
     for cell in plan.cells:
@@ -119,7 +119,7 @@ def run_of(
     class_names: Sequence[str] = ("ant", "bee", "cat"),
     tags: Mapping[str, str] | None = None,
 ) -> str:
-    """The id of a run as `image_sweeps.tracking.run` leaves it, recorded in the folder `home` and delivered."""
+    """The id of a run as `image_sweeps.tracking.cell_run` leaves it, recorded in the folder `home` and delivered."""
     journal = Journal(home)
     tracking = Tracking(**cell.raw["tracking"])
     journal.begin(cell.name, {"kind": "cell", "cell": cell.id, **(tags or {})}, tracking, nested=False)

@@ -1,14 +1,14 @@
 """What is read of past cells, from a store in which real ones are recorded."""
 
 import pytest
+from image_sweeps.sweep.estimate_time import estimate_time, params_of
 
 from image_sweeps.cell.claim import Claim
 from image_sweeps.config.composition import hydra_at
 from image_sweeps.launch.attempt import run_attempt
-from image_sweeps.sweep.estimate import estimate, params_of
 from image_sweeps.sweep.past import past_cells
 from image_sweeps.sweep.plan import plan
-from image_sweeps.tracking.run import open_run
+from image_sweeps.tracking.cell_run import open_run
 from image_sweeps.tracking.store import open_store
 from tests.support.configurations import config_of
 from tests.support.listeners import Unfailing
@@ -46,7 +46,7 @@ def test_a_finished_cell_is_remembered_with_what_its_cost_depends_on(trained):
 def test_an_estimate_rests_on_what_was_recorded(trained):
     cell, _ = trained
     (past,) = past_cells(cell.config, {cell.fingerprint})
-    told = estimate([cell_of(cell.config.outputs_dir, "seed=1", "epochs=7")], [past], num_slots=1)
+    told = estimate_time([cell_of(cell.config.outputs_dir, "seed=1", "epochs=7")], [past], num_slots=1)
     assert told.seconds == pytest.approx(7 * past.epoch_s + past.after_s)
 
 

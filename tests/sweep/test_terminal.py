@@ -3,12 +3,12 @@ import io
 import pytest
 from rich.console import Console
 
-from image_sweeps.sweep.estimate import Estimate
+from image_sweeps.sweep.estimate import TimeEstimate
 from image_sweeps.sweep.plan import plan
 from image_sweeps.sweep.terminal import show_dry_run
 from image_sweeps.system.console import planning
 
-UNKNOWN = Estimate(seconds=None, num_slots=1, num_past=0, num_unlike=1, may_stop=False)
+UNKNOWN = TimeEstimate(seconds=None, num_slots=1, num_past=0, num_unlike=1, may_stop=False)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.tracking.journal import Journal, Progress, journals, pending
-from image_sweeps.tracking.runs import RecordedRun
+from image_sweeps.tracking.recorded_runs import RecordedRun
 from tests.support.configurations import ROOT, config_of
 
 TRACKING = config_of().tracking
@@ -18,7 +18,7 @@ WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
 from image_sweeps.tracking.journal import Journal, Progress, journals, pending
-from image_sweeps.tracking.runs import RecordedRun
+from image_sweeps.tracking.recorded_runs import RecordedRun
 journal = Journal(Path(sys.argv[1]))
 print("ready", flush=True)
 number = 0
@@ -93,7 +93,7 @@ def test_a_process_that_is_killed_leaves_whole_entries(journal):
 
 
 def test_what_is_pending_is_what_comes_after_the_offset(journal, tmp_path):
-    journal.note(Progress("run", journal.size))
+    journal.save_progress(Progress("run", journal.size))
     assert journal.num_pending == 0
     journal.metrics([("m", 1.0, 1, 1)])
     journal.tags({"a": "b"})

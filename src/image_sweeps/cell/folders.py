@@ -20,7 +20,7 @@ class CellFile(StrEnum):
     CLAIM = "claim"
     """The token of the attempt that the cell belongs to: `image_sweeps.cell.claim`."""
     WHERE = "where.txt"
-    """The node and GPU of the cell while it runs on a Ray cluster: `image_sweeps.launch.ray.node`."""
+    """The node and GPU of the cell while it runs on a Ray cluster: `image_sweeps.launch.ray.worker`."""
     OUTPUT = "output.log"
     """The standard output and standard error of the cell's process: `image_sweeps.launch.worker`."""
     LOG = "train.log"

@@ -111,14 +111,14 @@ class SavedPlan:
         return [*_changed_data(self.data, now.data), *_changed_code(self, now), *_changed_versions(self, now)]
 
 
-def folder_of(outputs_dir: Path) -> Path:
+def sweeps_dir(outputs_dir: Path) -> Path:
     """Return the folder that the sweeps are kept in."""
     return outputs_dir.resolve() / "sweeps"
 
 
 def sweeps_in(outputs_dir: Path) -> list[str]:
     """Return the ids of the sweeps that are kept under `outputs_dir`, the latest one last."""
-    return sorted(path.parent.name for path in folder_of(outputs_dir).glob(f"*/{SweepFile.PLAN}"))
+    return sorted(path.parent.name for path in sweeps_dir(outputs_dir).glob(f"*/{SweepFile.PLAN}"))
 
 
 def find(outputs_dir: Path, name: str) -> str:
@@ -132,7 +132,7 @@ def find(outputs_dir: Path, name: str) -> str:
         return known[-1]
     if name not in known:
         there = f"the latest are {', '.join(known[:-4:-1])}" if known else "there are none"
-        raise ConfigError([f"resume = {name!r}: there is no such sweep in {folder_of(outputs_dir)}; {there}"])
+        raise ConfigError([f"resume = {name!r}: there is no such sweep in {sweeps_dir(outputs_dir)}; {there}"])
     return name
 
 

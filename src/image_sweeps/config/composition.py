@@ -103,7 +103,7 @@ class Composer:
         self.hydra = tuple(hydra)
         searchpath = [text for text in hydra if text.startswith(SEARCHPATH)]
         options = cache(lambda group: options_of(group, config_name, searchpath))
-        self._asked = cache(lambda text: ParsedOverride.parse(text, options))
+        self._parsed_override = cache(lambda text: ParsedOverride.parse(text, options))
         self._cache = CompositionCache(config_name)
         self._part = cache(_part)
 
@@ -132,7 +132,7 @@ class Composer:
         problems: list[str] = []
         for text in overrides:
             try:
-                asked.append(self._asked(text))
+                asked.append(self._parsed_override(text))
             except ConfigError as error:
                 problems += error.problems
         if problems:
@@ -159,7 +159,7 @@ class Composer:
         for value in values:
             touched.setdefault(value.top, []).append(value)
         try:
-            trunk, leaves = self._cache.apart(choices)
+            trunk, leaves = self._cache.split_by_group(choices)
             raw, chosen = dict(trunk.plain), dict(trunk.choices)
             for group, leaf in leaves.items():
                 raw[group], chosen[group] = leaf.plain[group], leaf.choices[group]

@@ -58,9 +58,9 @@ class CompositionCache:
 
     def __init__(self, config_name: str) -> None:
         self.config_name = config_name
-        self.apart = cache(self._apart)
+        self.split_by_group = cache(self._split_by_group)
         self._made = cache(self._make)
-        self._named_outright = cache(self._are_named_outright)
+        self._names_are_literal = cache(self._have_literal_names)
         self._file = cache(_file)
         self._first: dict[str, ParsedOverride] = {}
 
@@ -84,9 +84,11 @@ class CompositionCache:
         own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         OmegaConf.set_struct(own, True)
         chosen = cfg.hydra.runtime.choices
-        return Base(pickle.dumps(own), {group: chosen[group] for group in GROUPS if group in chosen}, _closed(own))
+        return Base(
+            pickle.dumps(own), {group: chosen[group] for group in GROUPS if group in chosen}, _self_contained(own)
+        )
 
-    def _apart(self, choices: Choices) -> tuple[Base, dict[str, Base]]:
+    def _split_by_group(self, choices: Choices) -> tuple[Base, dict[str, Base]]:
         """Return a base for most groups, and for each of the other groups, by name, a base to take its part from.
 
         The other groups are those whose choice fills only the part of its own group. In every other base, the first
@@ -99,13 +101,13 @@ class CompositionCache:
         own = {one.top: one for one in choices if self._is_local(one) and named[one.top] == 1}
         first = {group: self._first.setdefault(group, one) for group, one in own.items()}
 
-        def instead(others: Mapping[str, ParsedOverride]) -> Choices:
+        def substituted(others: Mapping[str, ParsedOverride]) -> Choices:
             return tuple(others.get(one.parsed.key_or_group, one) for one in choices)
 
-        trunk = self.of(instead(first))
-        leaves = {g: self.of(instead({**first, g: one})) for g, one in own.items() if one is not first[g]}
+        trunk = self.of(substituted(first))
+        leaves = {g: self.of(substituted({**first, g: one})) for g, one in own.items() if one is not first[g]}
         closed = trunk.plain and all(leaf.plain for leaf in leaves.values())
-        if leaves and not (closed and self._named_outright(instead(first))):
+        if leaves and not (closed and self._names_are_literal(substituted(first))):
             return self.of(choices), {}
         return trunk, leaves
 
@@ -117,7 +119,7 @@ class CompositionCache:
         file = self._file(f"{choice.top}/{parsed.value()}")
         return file is not None and file.header["package"] is None and "defaults" not in file.config
 
-    def _are_named_outright(self, choices: Choices) -> bool:
+    def _have_literal_names(self, choices: Choices) -> bool:
         """Return whether no composed file takes its name from choices of groups, as in `- both: ${model}_${norm}`."""
         texts = [choice.text for choice in choices]
         used = loader().compute_defaults_list(self.config_name, texts, RunMode.RUN).defaults
@@ -139,7 +141,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in OmegaConf.to_container(cfg, resolve=True).items()}  # type: ignore[union-attr]
 
 
-def _closed(cfg: DictConfig) -> dict[str, Any]:
+def _self_contained(cfg: DictConfig) -> dict[str, Any]:
     """Return `cfg` resolved, or an empty dict if it refers to its own keys or cannot be resolved."""
     if "${" in ENVIRONMENT.sub("", str(OmegaConf.to_container(cfg))):
         return {}

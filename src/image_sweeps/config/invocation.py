@@ -9,9 +9,9 @@ from image_sweeps.system.home import CHECKOUT
 SCRIPT = "image-sweeps"
 """The command that an installation of the package provides."""
 
-PACKAGE = "image_sweeps"
+PACKAGE_NAME = "image_sweeps"
 
-FORMS = ("src", PACKAGE)
+FORMS = ("src", PACKAGE_NAME)
 """The packages that `python -m` runs: `src` in a checkout, `image_sweeps` wherever the package is installed."""
 
 
@@ -34,7 +34,7 @@ def _started() -> tuple[str, list[str]]:
     """
     given = sys.orig_argv
     for position, word in enumerate(given):
-        if Path(word).name == SCRIPT or (given[position - 1] == "-m" and word == PACKAGE):
+        if Path(word).name == SCRIPT or (given[position - 1] == "-m" and word == PACKAGE_NAME):
             return SCRIPT, given[position + 2 :]  # the next word names the command
         if given[position - 1] == "-m" and word.partition(".")[0] in FORMS:
             return word.partition(".")[0], given[position + 1 :]

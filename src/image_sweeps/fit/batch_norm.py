@@ -15,14 +15,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from image_sweeps.fit.parallel import World
 
 
-def over_all_ranks(model: nn.Module, world: World) -> None:
-    """Replace every batch norm of `model` by a `WholeBatchNorm` with the same parameters."""
+def convert_sync_batchnorm(model: nn.Module, world: World) -> None:
+    """Replace every batch norm of `model` by a `SyncBatchNorm` with the same parameters."""
     for name, module in list(model.named_modules()):
         if isinstance(module, _BatchNorm):
-            model.set_submodule(name, WholeBatchNorm(module, world))
+            model.set_submodule(name, SyncBatchNorm(module, world))
 
 
-class WholeBatchNorm(_BatchNorm):
+class SyncBatchNorm(_BatchNorm):
     """A 1d or 2d batch norm over the shares of all ranks (Ioffe and Szegedy, 2015, arXiv:1502.03167).
 
     Args:
@@ -39,7 +39,7 @@ class WholeBatchNorm(_BatchNorm):
         self.train(other.training)
         # The compiler cannot trace communication between processes. Excluding it imports the compiler, which takes
         # seconds and therefore happens only in cells with several ranks.
-        self._uncompiled = torch.compiler.disable(WholeBatchNorm._whole)  # type: ignore[no-untyped-call]
+        self._uncompiled = torch.compiler.disable(SyncBatchNorm._whole)  # type: ignore[no-untyped-call]
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002, torch's name
         assert input.dim() in (2, 4)

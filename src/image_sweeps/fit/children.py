@@ -59,7 +59,8 @@ class SpawnedRanks:
         self.store, self.timeout, self.over = RankStore.at(path, size), timeout, False
         arguments = (path, size, num_threads, timeout, follow)
         self.processes: dict[int, BaseProcess] = {
-            rank: CONTEXT.Process(target=_live, args=(rank, *arguments), name=f"rank {rank}") for rank in range(1, size)
+            rank: CONTEXT.Process(target=_rank_main, args=(rank, *arguments), name=f"rank {rank}")
+            for rank in range(1, size)
         }
 
     def start(self) -> None:
@@ -118,7 +119,7 @@ class SpawnedRanks:
 
 
 @contextmanager
-def started(size: int, timeout: timedelta, follow: Follow) -> Iterator[SpawnedRanks]:
+def spawned_ranks(size: int, timeout: timedelta, follow: Follow) -> Iterator[SpawnedRanks]:
     """Yield the other ranks, which run on this machine during the block and share the threads of this process."""
     before = torch.get_num_threads()
     num_threads = max(1, before // size)
@@ -137,7 +138,7 @@ def started(size: int, timeout: timedelta, follow: Follow) -> Iterator[SpawnedRa
             torch.set_num_threads(before)
 
 
-def _live(rank: int, path: Path, size: int, num_threads: int, timeout: timedelta, follow: Follow) -> None:
+def _rank_main(rank: int, path: Path, size: int, num_threads: int, timeout: timedelta, follow: Follow) -> None:
     """Run another rank, from the start to the end of its process."""
     process_exit.with_parent()
     if sys.platform == "linux":  # works even if the process hangs so that none of its threads runs

@@ -9,9 +9,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 from torch.nn import functional as F
 
-from image_sweeps.fit import ranking
+from image_sweeps.fit import threshold_curves
 from image_sweeps.fit.calibration import Calibration, calibration, wilson
-from image_sweeps.fit.ranking import Curve
+from image_sweeps.fit.threshold_curves import Curve
 
 
 class NonFiniteOutputError(ArithmeticError):
@@ -59,12 +59,12 @@ class Evaluation:
     @property
     def roc_auc(self) -> NDArray[np.float64]:
         """The area under the ROC curve per class, K; NaN if no image belongs to the class, or all images do."""
-        return ranking.areas(self.roc)
+        return threshold_curves.areas(self.roc)
 
     @property
     def average_precision(self) -> NDArray[np.float64]:
         """The area under the precision-recall curve per class, K; NaN as for `roc_auc`."""
-        return ranking.areas(self.precision_recall)
+        return threshold_curves.areas(self.precision_recall)
 
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
@@ -90,8 +90,8 @@ class Evaluation:
             "test/precision": float(self.precision.mean()),
             "test/recall": float(self.recall.mean()),
             "test/f1": float(self.f1.mean()),
-            "test/roc_auc": ranking.macro(self.roc_auc),
-            "test/average_precision": ranking.macro(self.average_precision),
+            "test/roc_auc": threshold_curves.macro(self.roc_auc),
+            "test/average_precision": threshold_curves.macro(self.average_precision),
             "test/ece": self.calibration.ece,
         }
 
@@ -128,7 +128,7 @@ def evaluate(logits_NK: Tensor, labels_N: Tensor) -> Evaluation:
         labels=labels,
         predictions=predictions,
         probabilities=probabilities.astype(np.float32),
-        roc=ranking.roc(labels, probabilities),
-        precision_recall=ranking.precision_recall(labels, probabilities),
+        roc=threshold_curves.roc(labels, probabilities),
+        precision_recall=threshold_curves.precision_recall(labels, probabilities),
         calibration=calibration(probabilities.max(1), right),
     )

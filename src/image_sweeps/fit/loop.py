@@ -15,11 +15,11 @@ from image_sweeps.augmentation import Augmentation
 from image_sweeps.config.schema import Config
 from image_sweeps.dataset import Images
 from image_sweeps.fit import device
-from image_sweeps.fit.batch_norm import over_all_ranks
+from image_sweeps.fit.batch_norm import convert_sync_batchnorm
 from image_sweeps.fit.batches import Normalize, batches, epoch_generator, epoch_order, pixels, rank_seed
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.fit.parallel import SINGLE_PROCESS, STOP, World
-from image_sweeps.fit.regularize import parameter_groups, penalty, weights
+from image_sweeps.fit.regularize import decay_split, parameter_groups, penalty
 from image_sweeps.scheduler import Schedule
 
 EVAL_BATCH_SIZE = 500  # chosen for speed, because nothing is learned from these batches
@@ -59,10 +59,10 @@ class Training:
         self.model, self.train, self.val, self.normalize, self.config = model, train, val, normalize, config
         self.world = world
         if world.size > 1:
-            over_all_ranks(model, world)
+            convert_sync_batchnorm(model, world)
         self.forward: Any = torch.compile(model) if config.compile else model
         self.augmentation: Augmentation = config.augmentation.build()
-        self.penalized, _ = weights(model, config.regularize_all)
+        self.penalized, _ = decay_split(model, config.regularize_all)
         self.trainable = [p for p in model.parameters() if p.requires_grad]
         self.optimizer: torch.optim.Optimizer = config.optimizer.build(parameter_groups(model, config.regularize_all))
         steps_per_epoch = len(batches(torch.arange(len(train)), config.batch_size))
@@ -80,7 +80,7 @@ class Training:
             self.world.broadcast(number)
             yield self._epoch(number)
 
-    def follow(self) -> None:
+    def train_as_other_rank(self) -> None:
         """Train as a rank other than 0: take over the state of rank 0, then train the epochs that it announces."""
         if (state := self.world.receive_state()) is None:
             return

@@ -55,7 +55,7 @@ class PeerRanks(Protocol):
 
 
 @contextmanager
-def together(config: Config, raw: Mapping[str, Any], timeout: timedelta = TIMEOUT) -> Iterator[World]:
+def process_group(config: Config, raw: Mapping[str, Any], timeout: timedelta = TIMEOUT) -> Iterator[World]:
     """Yield the world of rank 0. During the block, the other ones of the `config.devices` processes follow rank 0.
 
     Args:
@@ -71,7 +71,7 @@ def together(config: Config, raw: Mapping[str, Any], timeout: timedelta = TIMEOU
         yield SINGLE_PROCESS
         return
     launched = TorchrunEnv.load()
-    with _launched(launched, timeout) if launched else children.started(size, timeout, follow) as others:
+    with _launched(launched, timeout) if launched else children.spawned_ranks(size, timeout, follow) as others:
         others.store.publish_cell(raw)
         _wait_for(others)
         try:
@@ -87,7 +87,7 @@ def together(config: Config, raw: Mapping[str, Any], timeout: timedelta = TIMEOU
                 raise
             raise RankError(others.why(error)) from error
         finally:
-            _part()
+            _leave_group()
 
 
 def follow(store: RankStore, rank: int, local_rank: int, timeout: timedelta) -> None:
@@ -103,14 +103,14 @@ def follow(store: RankStore, rank: int, local_rank: int, timeout: timedelta) -> 
         training = assemble(config, place).training(World(rank, store.size))
         store.publish_ready(rank)
         _join(store, rank, place, timeout)
-        training.follow()
+        training.train_as_other_rank()
     except NonFiniteLossError:  # rank 0 has the same error
         pass
     except Exception as error:
         if not (dist.is_initialized() and _is_of_others(error)):
             _explain(store, rank, error)
         os._exit(FAILED)  # at once, because the others wait for this rank in vain
-    _part()
+    _leave_group()
 
 
 def _explain(store: RankStore, rank: int, error: Exception) -> None:
@@ -136,7 +136,7 @@ def _join(store: RankStore, rank: int, place: torch.device, timeout: timedelta) 
     dist.init_process_group(backend, store=store.store, rank=rank, world_size=store.size, timeout=timeout)
 
 
-def _part() -> None:
+def _leave_group() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
 

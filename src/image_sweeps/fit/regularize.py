@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-def weights(model: nn.Module, regularize_all: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def decay_split(model: nn.Module, regularize_all: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the trainable parameters that L2 acts on, and the others.
 
     Unless `regularize_all`, L2 spares biases and parameters of norms: the only ones with at most one dimension.
@@ -19,7 +19,7 @@ def weights(model: nn.Module, regularize_all: bool) -> tuple[list[nn.Parameter],
 
 def parameter_groups(model: nn.Module, regularize_all: bool) -> list[dict[str, Any]]:
     """Return the trainable parameters as groups for an optimizer, with a weight decay of 0 for those that L2 spares."""
-    chosen, others = weights(model, regularize_all)
+    chosen, others = decay_split(model, regularize_all)
     spared = [{"params": others, "weight_decay": 0.0}] if others else []
     return [{"params": chosen}, *spared]
 

@@ -23,11 +23,11 @@ from image_sweeps.fit.memory import out_of_memory
 from image_sweeps.fit.ranks import RankError
 from image_sweeps.model import portable, summary
 from image_sweeps.model.weights import WeightsError
-from image_sweeps.search.trial import TrialPruner, pruner_for
+from image_sweeps.search.trial import TrialPruner, trial_pruner
 from image_sweeps.system.files import DiskError, disk_trouble, locked
 from image_sweeps.system.interrupt import Interrupted
+from image_sweeps.tracking.cell_run import Run, open_run
 from image_sweeps.tracking.journal import Journal
-from image_sweeps.tracking.run import Run, open_run
 
 log = logging.getLogger(__name__)
 
@@ -60,14 +60,14 @@ def train(cell: Cell, folder: Path, listener: CellListener, claim: Claim) -> Res
         parts = assemble(config, place)
         source, splits, normalize, model = parts.source, parts.splits, parts.normalize, parts.model
         run.log_setup(source, splits, summary.layers(model, source.shape), place)
-        with ranks.together(config, cell.raw) as world:
+        with ranks.process_group(config, cell.raw) as world:
             training = parts.training(world)
             run.log_batch(*training.first_batch(), source.class_names)
 
             past = checkpoint.restore(folder / CellFile.LAST, training)
             listener.on_data_ready(cell, source, splits, place)
             listener.on_train_start(cell, training.num_done)
-            pruner = pruner_for(folder, listener.on_notice)
+            pruner = trial_pruner(folder, listener.on_notice)
             try:
                 _fit(cell, training, past, claim, run, listener, pruner)
             except NonFiniteLossError as error:
@@ -163,7 +163,7 @@ def run_attempt(cell: Cell, folder: Path, listener: CellListener) -> Result:
             result = _failed(cell, folder, listener, error)
         if result.over:
             (folder / CellFile.LAST).unlink(missing_ok=True)
-            pruner_for(folder, listener.on_notice).tell(result)
+            trial_pruner(folder, listener.on_notice).tell(result)
     return result
 
 

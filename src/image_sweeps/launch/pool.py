@@ -34,7 +34,7 @@ from image_sweeps.launch.worker import (
     run,
     train_cell,
 )
-from image_sweeps.system.interrupt import Interrupt, waking
+from image_sweeps.system.interrupt import Interrupt, wakeup_fd
 
 
 class Pool:
@@ -75,7 +75,7 @@ class Pool:
             SupersededError: if another process has taken over the sweep.
         """
         waiting = iter(folders)
-        with Interrupt.on_signals() as interrupt, waking() as woken:
+        with Interrupt.on_signals() as interrupt, wakeup_fd() as woken:
             try:
                 while not interrupt.requested:
                     if not self._fill_slots(waiting):

@@ -36,7 +36,7 @@ from image_sweeps.config.schema import GROUPS
 from image_sweeps.fit.device import thread_pools
 from image_sweeps.launch.lazy_modules import LAZY
 from image_sweeps.tracking import figures
-from image_sweeps.tracking.run import save_model
+from image_sweeps.tracking.cell_run import save_model
 
 OURS = (*(f"image_sweeps.{group}" for group in GROUPS), "image_sweeps.fit", "image_sweeps.launch.attempt")
 """The packages and modules from which a cell may import anything."""
@@ -52,7 +52,7 @@ def imports() -> None:
             importlib.import_module(name)
 
 
-def rehearsal() -> None:
+def warm_up() -> None:
     """Draw a figure, which loads the fonts, and save a model, which imports another 500 modules."""
     torch.set_num_threads(1)
     figure = Figure()
@@ -66,7 +66,7 @@ def rehearsal() -> None:
 
 imports()
 with suppress(Exception):  # any error here occurs in a cell too, and is reported there
-    rehearsal()
+    warm_up()
 thread_pools()
 gc.enable()
 gc.freeze()  # the collector of a child skips these objects, and so does not copy them

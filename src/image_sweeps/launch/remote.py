@@ -24,7 +24,7 @@ from image_sweeps.cell.status import CellStatus
 from image_sweeps.fit.epoch import METRICS, Epoch
 from image_sweeps.launch.finalize import finalize_dead_cell, last_lines, size
 from image_sweeps.launch.worker import HydraJob
-from image_sweeps.system.interrupt import Interrupt, waking
+from image_sweeps.system.interrupt import Interrupt, wakeup_fd
 from image_sweeps.tracking.journal import Entry, Journal
 
 POLL_S = 1.0
@@ -168,7 +168,7 @@ class Remote:
         """
         at_a_time = None if isinstance(folders, Sequence) else self.engine.num_slots
         waiting = iter(folders)
-        with Interrupt.on_signals() as interrupt, waking() as woken:
+        with Interrupt.on_signals() as interrupt, wakeup_fd() as woken:
             try:
                 while not interrupt.requested:
                     self._submit_more(waiting, at_a_time)

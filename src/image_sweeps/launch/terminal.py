@@ -39,7 +39,7 @@ def show_failure(name: str, text: str) -> None:
     show_error(f"{name} failed. {text}")
 
 
-class CellLines(CellListener):
+class CellProgress(CellListener):
     """A listener that shows a progress bar while a cell runs in this process, and prints a line for each epoch.
 
     In a log or a pipe, epochs are not printed: they are in the cell's log and in MLflow.
@@ -85,8 +85,8 @@ class CellLines(CellListener):
 
 
 @contextmanager
-def following(interrupt: "Interrupt") -> Iterator[CellLines]:
+def cell_progress(interrupt: "Interrupt") -> Iterator[CellProgress]:
     """Yield a listener that shows the progress of cells in this process and stops them if `interrupt` is requested."""
     columns = (TextColumn("  training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal) as bar:
-        yield CellLines(bar, interrupt)
+        yield CellProgress(bar, interrupt)

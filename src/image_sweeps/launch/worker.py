@@ -155,10 +155,10 @@ def train_cell(cell: Cell, folder: Path, listener: CellListener) -> None:
 def run(task: Task, channel: "Connection[Message, Message]") -> None:
     """Process the cell of `task`. This is the main function of the process."""
     process_exit.with_parent()
-    keep_output(task.folder)
+    redirect_to_output_file(task.folder)
     reporter = Reporter(channel)
     _take_signals(reporter)
-    take_slot(task.slot)
+    apply_slot(task.slot)
     if task.timeout_s is not None:
         faulthandler.dump_traceback_later(task.timeout_s)
     try:
@@ -189,7 +189,7 @@ def hung(timeout_s: float) -> str:
     return f"hung: not over after cell_timeout_s = {timeout_s:g}, and killed"
 
 
-def keep_output(folder: Path) -> None:
+def redirect_to_output_file(folder: Path) -> None:
     """Redirect standard output and standard error to a file in `folder`; a crash writes its traceback there."""
     redirect_output(folder / CellFile.OUTPUT)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -203,7 +203,7 @@ def _take_signals(reporter: Reporter) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))  # the fork server blocks them
 
 
-def take_slot(slot: Slot) -> None:
+def apply_slot(slot: Slot) -> None:
     """Use only the slot's GPU and number of threads; the first operation would otherwise take all of them."""
     if slot.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = slot.gpu

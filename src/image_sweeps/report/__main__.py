@@ -29,7 +29,7 @@ def main() -> None:
     hide_credentials()
     try:
         given = _parsed(sys.argv[1:])
-        from image_sweeps.report.requests import report_on  # imports MLflow: seconds that a wrong argument saves
+        from image_sweeps.report.command import report_on  # imports MLflow: seconds that a wrong argument saves
 
         report = report_on(given)
     except (ReportError, UsageError) as error:

@@ -6,8 +6,8 @@ from image_sweeps.cell.status import CellStatus
 from image_sweeps.report.content import Best, Configuration, Question
 from image_sweeps.report.design import level
 from image_sweeps.report.effects import Effect, Interaction
+from image_sweeps.report.formatting import count, interval, listed, percent, points, points_interval
 from image_sweeps.report.statistics import Estimate
-from image_sweeps.report.words import count, interval, listed, percent, points, points_interval
 
 MAX_EFFECTS = 2
 

@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from image_sweeps.report.record import Confusion, History, Predictions
 from image_sweeps.tracking.journal import Journal
-from image_sweeps.tracking.runs import stored_file
+from image_sweeps.tracking.recorded_runs import stored_file
 from image_sweeps.tracking.store import Store
 
 NUM_CONNECTIONS = 8

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.report.effects import Effect, Interaction
-from image_sweeps.report.images import ClassResult, Comparison, Mixup
 from image_sweeps.report.record import Confusion
 from image_sweeps.report.search import SearchSummary
 from image_sweeps.report.statistics import Estimate
+from image_sweeps.report.test_errors import ClassResult, Comparison, Mixup
 
 FORMAT = 1
 

@@ -1,7 +1,7 @@
 """The report in a few lines of Markdown, for the description of the sweep's run in MLflow."""
 
 from image_sweeps.report.content import Configuration, Summary
-from image_sweeps.report.words import count, interval, percent
+from image_sweeps.report.formatting import count, interval, percent
 
 MAX_LENGTH = 8000
 """The number of characters that MLflow keeps of a description."""

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from image_sweeps.cell.commands import ENOUGH_SEEDS
 from image_sweeps.cell.status import CellStatus
-from image_sweeps.report import words
+from image_sweeps.report import formatting
 from image_sweeps.report.answer import format_counts, noun
 from image_sweeps.report.content import MAX_CLASSES, CellRow, Configuration, Summary
 from image_sweeps.report.effects import Interaction, shown_effects
@@ -114,5 +114,5 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     for name in ("percent", "interval", "points", "points_between", "p_value", "count", "listed", "duration", "short"):
-        environment.filters[name] = getattr(words, name)
+        environment.filters[name] = getattr(formatting, name)
     return environment

@@ -8,12 +8,12 @@ from image_sweeps.cell.saved_plan import SavedPlan
 from image_sweeps.cell.search_record import CONFIGURATION, SearchRecord
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.schema import SEED
-from image_sweeps.report import runs as one
+from image_sweeps.report.cell_records import record_of_planned_cell, record_of_run
 from image_sweeps.report.design import SPLITS, in_order, varying
 from image_sweeps.report.record import ReportError, Subject
-from image_sweeps.report.search import compared, trials_of
+from image_sweeps.report.search import cells_to_compare, trials_of
 from image_sweeps.tracking.journal import Journal
-from image_sweeps.tracking.runs import FilterError, RecordedRun, find_runs
+from image_sweeps.tracking.recorded_runs import FilterError, RecordedRun, find_runs
 from image_sweeps.tracking.store import Store, StoreError
 
 IDS = 200  # run ids per query
@@ -38,9 +38,9 @@ def of_sweep(store: Store | None, folder: Path) -> tuple[Subject, dict[str, Jour
         known = {cell: str(result.run_id) for cell, result in results.items() if result and result.run_id}
         elsewhere = [run_id for cell, run_id in known.items() if cell not in begun]
         begun |= {run.tags["cell"]: run for run in _by_id(store, elsewhere)}
-    every = [one.planned(cell, plan.factors, results[cell.id], begun.get(cell.id)) for cell in plan.cells]
+    every = [record_of_planned_cell(cell, plan.factors, results[cell.id], begun.get(cell.id)) for cell in plan.cells]
     search = SearchRecord.load(folder)
-    cells = compared(every, search) if search else every
+    cells = cells_to_compare(every, search) if search else every
     said = dict.fromkeys(plan.factors, ()) if search else plan.factors
     return (
         Subject(
@@ -85,7 +85,7 @@ def of_experiment(store: Store, condition: str | None) -> Subject:
         latest.setdefault(run.tags["cell"], run)
     runs = sorted(latest.values(), key=lambda run: run.start_ms)
     columns = varying([run.params for run in runs], [run.digest for run in runs])
-    cells = [one.found(run, {key: column[row] for key, column in columns.items()}) for row, run in enumerate(runs)]
+    cells = [record_of_run(run, {key: column[row] for key, column in columns.items()}) for row, run in enumerate(runs)]
     factors = {key: in_order(column) for key, column in columns.items()}
     return Subject(_title(factors), None, experiment, condition, None, None, factors, cells)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from image_sweeps.cell.search_record import Cost, SearchRecord, Trial, cost_of, pareto_front
 from image_sweeps.cell.status import CellStatus
+from image_sweeps.report.formatting import count, duration, listed, percent, short
 from image_sweeps.report.record import Record
-from image_sweeps.report.words import count, duration, listed, percent, short
 
 MAX_COMPARED = 10
 """The number of best trials that are compared if none was trained again with fresh seeds."""
@@ -122,7 +122,7 @@ def _costs(trials: Sequence[Trial], directions: Sequence[str]) -> dict[int, Cost
     return dict(sorted(costs.items(), key=lambda item: (item[1], item[0])))
 
 
-def compared(cells: Sequence[Record], search: SearchRecord) -> list[Record]:
+def cells_to_compare(cells: Sequence[Record], search: SearchRecord) -> list[Record]:
     """Return the cells to compare: those with fresh seeds if any has finished, else the best or else all trials."""
     by_id = {cell.id: cell for cell in cells}
     confirmed = [by_id[cell] for cell in search.confirmed if cell in by_id]

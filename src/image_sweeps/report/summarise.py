@@ -12,10 +12,10 @@ from image_sweeps.report.answer import answer
 from image_sweeps.report.content import FORMAT, Best, CellRow, Configuration, Question, Summary
 from image_sweeps.report.design import Design
 from image_sweeps.report.effects import CERTAIN, Grid, effects, from_best, interactions
-from image_sweeps.report.images import best_of, compared, mixups, worst_classes
 from image_sweeps.report.record import CHOSEN_BY, MEASURE, Artifacts, History, Record, Subject
 from image_sweeps.report.search import SearchSummary, sentences, summed_up
 from image_sweeps.report.statistics import CONFIDENCE, estimate
+from image_sweeps.report.test_errors import best_of, mcnemar_comparisons, mixups, worst_classes
 
 SHARED = (*GROUPS, "optimizer.lr", "epochs", "batch_size", "dataset.image_size", "precision")
 """The settings that a report mentions if all cells have the same value."""
@@ -64,7 +64,7 @@ def summarise(subject: Subject, design: Design, histories: Mapping[str, History]
         effects=found,
         interactions=dependent,
         best=best,
-        comparisons=compared(finished, artifacts),
+        comparisons=mcnemar_comparisons(finished, artifacts),
         cells=[_row(cell, seconds) for cell in cells],
         more_seeds=_more_seeds(subject, design),
         to_finish=_to_finish(subject),

@@ -9,8 +9,8 @@ from image_sweeps.cell.folders import SweepFile
 from image_sweeps.report.artifacts import RunFiles
 from image_sweeps.report.charts import charts
 from image_sweeps.report.content import Summary
-from image_sweeps.report.data import as_csv, as_json
 from image_sweeps.report.design import Design
+from image_sweeps.report.export import as_csv, as_json
 from image_sweeps.report.page import page
 from image_sweeps.report.record import Subject
 from image_sweeps.report.records import of_experiment, of_sweep

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # an extra
     from optuna.samplers import BaseSampler
 
 
-def sampler_for(sampler: Sampler, position: int) -> "BaseSampler":
+def build_sampler(sampler: Sampler, position: int) -> "BaseSampler":
     """Return the sampler that proposes the trial at `position` of a search, counted from 0.
 
     Each trial has its own sampler, whose random numbers depend on the seed and the position only. So an interrupted
@@ -48,7 +48,7 @@ def _seed(seed: int, position: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {position}".encode()).digest()[:4], "big")
 
 
-def pruner_of(pruner: Pruner, num_epochs: int) -> "BasePruner":
+def build_pruner(pruner: Pruner, num_epochs: int) -> "BasePruner":
     """Return the pruner of trials with at most `num_epochs`; its steps are epochs, counted from 1."""
     from optuna import pruners
 

@@ -55,8 +55,8 @@ class BatchLauncher:
         return self._launch(jobs)
 
     def run_cells(self, folders: Iterable[Path], num_cells: int) -> object:
-        coming = iter(folders)
-        while batch := list(islice(coming, self.batch_size)):
+        cell_folders = iter(folders)
+        while batch := list(islice(cell_folders, self.batch_size)):
             self._launch([_job(folder) for folder in batch])
         return None
 

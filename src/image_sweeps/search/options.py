@@ -14,12 +14,12 @@ from image_sweeps.config.schema import STRICT
 
 INSTALL = "pip install -e '.[optuna]'"
 
-Goal = Literal["val/accuracy", "val/loss", "parameters", "seconds"]
+Objective = Literal["val/accuracy", "val/loss", "parameters", "seconds"]
 
-MAXIMIZED: Sequence[Goal] = ("val/accuracy",)
+MAXIMIZED: Sequence[Objective] = ("val/accuracy",)
 """The objectives to maximize; all others are minimized."""
 
-REPORTED: Sequence[Goal] = ("val/accuracy", "val/loss")
+REPORTED: Sequence[Objective] = ("val/accuracy", "val/loss")
 """The objectives that are known after every epoch, so that a pruner can use them."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -109,7 +109,7 @@ class SearchOptions(Options):
     n_trials: PositiveInt | None
     max_epochs: PositiveInt | None
     timeout_s: PositiveFloat | None
-    objectives: Annotated[list[Goal], Field(min_length=1)]
+    objectives: Annotated[list[Objective], Field(min_length=1)]
     confirm_seeds: NonNegativeInt
     confirm_best: PositiveInt
     batch_size: PositiveInt
@@ -148,9 +148,9 @@ class SearchOptions(Options):
         return ["maximize" if goal in MAXIMIZED else "minimize" for goal in self.objectives]
 
 
-def values_of(result: Result, objectives: Sequence[Goal]) -> list[float]:
+def objective_values(result: Result, objectives: Sequence[Objective]) -> list[float]:
     """Return the value of each objective that a finished cell reached."""
-    reached: dict[Goal, float] = {
+    reached: dict[Objective, float] = {
         "val/accuracy": result.val_accuracy,
         "val/loss": result.val_loss,
         "parameters": float(result.num_parameters),

@@ -18,7 +18,7 @@ from image_sweeps.config.overrides import ParsedOverride, parse
 from image_sweeps.config.problems import ConfigError, near
 from image_sweeps.config.schema import SEED
 from image_sweeps.report.design import SPLITS
-from image_sweeps.report.words import short
+from image_sweeps.report.formatting import short
 from image_sweeps.search.options import SearchOptions
 from image_sweeps.search.space import Choice, Parameter, Point, Space, parameter_of
 from image_sweeps.sweep.grid import key_of
@@ -38,7 +38,7 @@ MAX_PROBES = 200
 DEFAULT = "default"
 """The name of the configuration without any value from the search."""
 
-Said = dict[str, Parameter | str]
+ByKey = dict[str, Parameter | str]
 """The parameter of each key, or its override if there is nothing to choose."""
 
 
@@ -67,7 +67,7 @@ class SearchPlan:
     @property
     def factors(self) -> dict[str, tuple[str, ...]]:
         """The keys that vary, as in `Plan`, but each with its range as text: the values are found during the search."""
-        return {CONFIGURATION: (), **{key: self.space.said_of(key) for key in self.space.keys()}, SEED: ()}  # noqa: SIM118
+        return {CONFIGURATION: (), **{key: self.space.describe(key) for key in self.space.keys()}, SEED: ()}  # noqa: SIM118
 
     def trial(self, point: Point, label: str) -> Cell:
         """Return the cell of a trial. Needs `composition.hydra_at`.
@@ -134,9 +134,9 @@ def plan_search(overrides: Sequence[str], config_name: str = "config") -> Search
     return SearchPlan(space, options, fixed, hydra, composer, fingerprints, replace(cell, name=DEFAULT))
 
 
-def _asked(task: Sequence[Override], problems: list[str]) -> Said:
+def _asked(task: Sequence[Override], problems: list[str]) -> ByKey:
     """Return the parameter or override of each key of the command line; add mistakes to `problems`."""
-    asked: Said = {}
+    asked: ByKey = {}
     for override in task:
         try:
             said = parameter_of(override)
@@ -162,7 +162,7 @@ def _declared(hydra: Sequence[str], recipe: Sequence[str], config_name: str) -> 
     return {key: value for key, value in content.items() if key != "_target_"}
 
 
-def _space(options: SearchOptions, asked: Said, problems: list[str]) -> Space:
+def _space(options: SearchOptions, asked: ByKey, problems: list[str]) -> Space:
     """Return the space of the command line, and of the configuration for keys that the command line leaves open."""
     said: dict[str, str] = {}
     always = [parameter for parameter in asked.values() if not isinstance(parameter, str)]
@@ -192,9 +192,9 @@ def _space(options: SearchOptions, asked: Said, problems: list[str]) -> Space:
     return Space(said, tuple(always), when)
 
 
-def _parameters(where: str, declared: Mapping[str, Any], problems: list[str], suffix: str = "") -> Said:
+def _parameters(where: str, declared: Mapping[str, Any], problems: list[str], suffix: str = "") -> ByKey:
     """Return the parameter or override of each key of `declared`; add mistakes to `problems`."""
-    found: Said = {}
+    found: ByKey = {}
     for key, value in declared.items():
         try:
             (override,) = parse([f"{key}={_text(value)}"])

@@ -61,7 +61,7 @@ def dry_run(plan: SearchPlan, num_slots: int) -> None:
     Raises:
         ConfigError: if the search to resume does not exist, is another one, or depends on something that has changed.
     """
-    from image_sweeps.sweep.estimate import estimate
+    from image_sweeps.sweep.estimate import estimate_time
     from image_sweeps.sweep.past import past_cells
 
     config = plan.default.config
@@ -73,7 +73,7 @@ def dry_run(plan: SearchPlan, num_slots: int) -> None:
     num_trials = num_wanted(plan)
     left = [plan.default] * max(0, (num_trials or 0) - num_over)
     past = past_cells(config, {plan.default.fingerprint})
-    show_dry_search(num_over, num_trials, estimate(left, past, num_slots) if num_trials else None)
+    show_dry_search(num_over, num_trials, estimate_time(left, past, num_slots) if num_trials else None)
 
 
 def num_wanted(plan: SearchPlan) -> int | None:
@@ -100,10 +100,10 @@ class Search:
         self.trial_store = TrialStore(self.folder, self.options.storage, self.options.directions)
         self.begun = time.monotonic()
         self.attempts: Counter[str] = Counter()
-        self.handed_out: set[str] = set()
+        self.launched: set[str] = set()
         self.over: dict[str, Result] = {}
         self.cells: dict[str, Cell] = {}
-        self.again: dict[int, Point | None] = {}
+        self.retry_points: dict[int, Point | None] = {}
         self.num_wanted = num_wanted(plan)
         earlier = SearchRecord.load(self.folder)
         self.confirmed = dict(earlier.confirmed) if earlier else {}
@@ -117,29 +117,29 @@ class Search:
         self.load_status()
         try:
             while not self.is_over():
-                self.handed_out.clear()
-                launcher.run_cells(self.coming(), self._num_left())
+                self.launched.clear()
+                launcher.run_cells(self.cell_folders(), self._num_left())
                 if interrupt.requested:
                     raise KeyboardInterrupt
                 self._catch_up()
-                if self._ended_by_failure() or not any(map(self.result_of, self.handed_out)):
+                if self._ended_by_failure() or not any(map(self.load_result, self.launched)):
                     break
             if not self._ended_by_failure():
                 self._confirm(launcher, interrupt)
         finally:
-            self.note()
+            self.save_record()
 
     def load_status(self) -> None:
         """Restore the state of the search from its study and folder, and show it."""
         self.trial_store.fail_incomplete_trials(self.plan.space)
         for trial in self.trial_store.trials():
             if CELL in trial.user_attrs:
-                self._adopt(self._cell_of(trial))
+                self._register(self._cell_of(trial))
             elif not trial.state.is_finished():
-                self._placed(trial)
+                self._assign_cell(trial)
         self._catch_up()
         trials = self.trial_store.trials()
-        self.again = {
+        self.retry_points = {
             t.user_attrs[POSITION]: t.params if self.plan.space.is_whole(t.params) else None
             for t in trials
             if t.state.name == "FAIL" and REFUSED not in t.user_attrs
@@ -147,60 +147,60 @@ class Search:
         if trials:
             statuses = [load_status(self.folder / str(t.user_attrs.get(CELL))) for t in trials]
             show_statuses(format_counts(statuses, "trial"), 0)
-        self.note()
+        self.save_record()
 
     # --- trials -------------------------------------------------------------------------------------------------------
 
-    def coming(self) -> Iterator[Path]:
+    def cell_folders(self) -> Iterator[Path]:
         """Yield the folders of the cells to run; each is determined only when it is requested."""
         for trial in self.trial_store.trials():
             if not trial.state.is_finished() and SAME_AS not in trial.user_attrs:
-                yield self._handed_out(trial)
+                yield self._prepare(trial)
         while True:
             self._catch_up()
             if (failed := self._to_retry()) is not None:
-                yield self._handed_out(failed)
-            elif self._is_asked_out():
+                yield self._prepare(failed)
+            elif self._exhausted():
                 return
-            elif (trial := self._asked()) is not None:
-                yield self._handed_out(trial)
+            elif (trial := self._ask()) is not None:
+                yield self._prepare(trial)
 
-    def _asked(self) -> "FrozenTrial | None":
+    def _ask(self) -> "FrozenTrial | None":
         """Ask for one more trial; return None if its cell need not or cannot be run."""
         position, point = self._next()
         trial = self.trial_store.ask(
             position, self.options.sampler, self.options.pruner, self.config.epochs, self.plan.space, point
         )
-        self.again.pop(position, None)
-        return self._placed(trial)
+        self.retry_points.pop(position, None)
+        return self._assign_cell(trial)
 
-    def _placed(self, trial: "FrozenTrial") -> "FrozenTrial | None":
+    def _assign_cell(self, trial: "FrozenTrial") -> "FrozenTrial | None":
         """Give the trial its cell; return None if that cannot be run, or if another trial has the same cell."""
         try:
             cell = self.plan.trial(trial.params, _label(trial))
         except ConfigError as error:
             self.trial_store.refuse(trial, "; ".join(error.problems))
             show_error(f"{_label(trial)} cannot be: {'; '.join(error.problems)}")
-            self.note()
+            self.save_record()
             return None
         same = (
             t.number for t in self.trial_store.trials() if t.user_attrs.get(CELL) == cell.id and t.state.name != "FAIL"
         )
         same_as = next(same, None)
-        self.trial_store.belongs(trial, cell.id, same_as)
-        self._adopt(cell)
-        self.note()
+        self.trial_store.set_cell(trial, cell.id, same_as)
+        self._register(cell)
+        self.save_record()
         return self.trial_store.trial(trial.number) if same_as is None else None
 
     def _next(self) -> tuple[int, Point | None]:
         """Return the next position, and the point to try there if it is already known."""
-        if self.again:
-            return next(iter(self.again.items()))
+        if self.retry_points:
+            return next(iter(self.retry_points.items()))
         position = len(self.trial_store.trials())
         grid = self.plan.space.grid() if self.options.sampler.name == "grid" else None
         return position, grid[position] if grid else None
 
-    def _handed_out(self, trial: "FrozenTrial") -> Path:
+    def _prepare(self, trial: "FrozenTrial") -> Path:
         """Save everything that the process of the trial's cell needs, and return the folder of the cell."""
         cell = self.cells[trial.user_attrs[CELL]]
         folder = self.folder / cell.id
@@ -213,7 +213,7 @@ class Search:
         assignment = Assignment(trial.number, options.storage, options.objectives, pruner, self.config.epochs)
         assignment.save(folder)
         self.attempts[cell.id] += 1
-        self.handed_out.add(cell.id)
+        self.launched.add(cell.id)
         return folder
 
     def _catch_up(self) -> None:
@@ -221,7 +221,7 @@ class Search:
         for trial in self.trial_store.trials():
             if trial.state.is_finished() or (cell := trial.user_attrs.get(CELL)) is None:
                 continue
-            result = self.result_of(cell)
+            result = self.load_result(cell)
             if result and (result.over or self._failed_for_good(result)):
                 self.trial_store.tell(trial, result, self.options.objectives)
 
@@ -230,18 +230,18 @@ class Search:
         for trial in self.trial_store.trials():
             cell = trial.user_attrs.get(CELL)
             if cell and not trial.state.is_finished() and SAME_AS not in trial.user_attrs:
-                result = self.result_of(cell)
+                result = self.load_result(cell)
                 if result is not None and result.status is CellStatus.FAILED:
                     return trial
         return None
 
-    def _is_asked_out(self) -> bool:
+    def _exhausted(self) -> bool:
         """Return whether the search asks for no other trial."""
         if self._ended_by_failure():
             return True
         if self.options.timeout_s is not None and time.monotonic() - self.begun >= self.options.timeout_s:
             return True
-        if self.again:
+        if self.retry_points:
             return False
         trials = self.trial_store.trials()
         if self.num_wanted is not None and len(trials) >= self.num_wanted:
@@ -250,17 +250,17 @@ class Search:
 
     def is_over(self) -> bool:
         """Return whether all trials are finished and the search asks for no other."""
-        return self._is_asked_out() and all(trial.state.is_finished() for trial in self.trial_store.trials())
+        return self._exhausted() and all(trial.state.is_finished() for trial in self.trial_store.trials())
 
     def _ended_by_failure(self) -> bool:
         """Return whether a cell has failed for good and this ends the search."""
-        ended = (result for cell in self.attempts if (result := self.result_of(cell)))
+        ended = (result for cell in self.attempts if (result := self.load_result(cell)))
         return self.policy.ends_sweep(ended, self.attempts)
 
     def _failed_for_good(self, result: Result) -> bool:
         return result.status is CellStatus.FAILED and not self.policy.may_retry(result, self.attempts[result.cell])
 
-    def result_of(self, cell: str) -> Result | None:
+    def load_result(self, cell: str) -> Result | None:
         """Return the result of a cell, or None if it has none; a final result is read only once."""
         if cell not in self.over and (result := Result.load(self.folder / cell)) is not None:
             if not result.over:
@@ -269,7 +269,7 @@ class Search:
         return self.over.get(cell)
 
     def _num_left(self) -> int:
-        num_over = sum(bool(trial.state.is_finished()) for trial in self.trial_store.trials()) - len(self.again)
+        num_over = sum(bool(trial.state.is_finished()) for trial in self.trial_store.trials()) - len(self.retry_points)
         return max(1, (self.num_wanted or 0) - num_over)
 
     # --- confirmation -------------------------------------------------------------------------------------------------
@@ -285,8 +285,8 @@ class Search:
         show_confirmation([label for label, _ in points], seeds)
         for cell in wanted:
             self.confirmed[cell.id] = cell.levels["configuration"]
-            self._adopt(cell)
-        self.note()
+            self._register(cell)
+        self.save_record()
         rest = Sweep(wanted, self.folder, self.sweep.journal, self.sweep.store)
         rest.load_status(reuse=self.config.reuse)
         rest.run(launcher.launch, interrupt)
@@ -300,7 +300,7 @@ class Search:
         cell = Cell.load(self.folder / trial.user_attrs[CELL])
         return self.plan.trial(trial.params, _label(trial)) if cell is None else cell
 
-    def _adopt(self, cell: Cell) -> None:
+    def _register(self, cell: Cell) -> None:
         """Add the cell to the sweep and to its saved plan."""
         if cell.id in self.cells:
             return
@@ -310,14 +310,14 @@ class Search:
         if cell.id not in known:
             self.planned.cells.append(saved_cell(cell))
 
-    def note(self) -> None:
+    def save_record(self) -> None:
         """Save the plan and the progress of the search for its report."""
         self.sweep.journal.check()
         self.planned.save(self.folder)
         record = record_of(
             self.plan,
             self.trial_store,
-            self.result_of,
+            self.load_result,
             num_wanted=self.num_wanted,
             complete=self.is_over(),
             confirmed=self.confirmed,

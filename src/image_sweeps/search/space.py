@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from image_sweeps.config.problems import ConfigError
-from image_sweeps.sweep.grid import key_of, values_of
+from image_sweeps.sweep.grid import key_of, swept_values
 
 if TYPE_CHECKING:  # optuna is an extra
     from optuna.trial import Trial
@@ -164,7 +164,7 @@ class Space:
         every = itertools.chain(self.always, *self.when.values())
         return list(dict.fromkeys(parameter.key for parameter in every))
 
-    def said_of(self, key: str) -> tuple[str, ...]:
+    def describe(self, key: str) -> tuple[str, ...]:
         """Return the values of a key as text, once for every condition under which it varies."""
         every = itertools.chain(self.always, *self.when.values())
         return tuple(self.said[parameter.name] for parameter in every if parameter.key == key)
@@ -229,7 +229,7 @@ def parameter_of(override: Override, name: str | None = None) -> Parameter | str
         return _interval(override, key, named)
     if isinstance(sweep, RangeSweep) and not sweep.shuffle:
         return _range(override, key, named)
-    texts = values_of(override)
+    texts = swept_values(override)
     if len(texts) == 1:
         return texts[0]
     return Choice(key_of(texts[0]), named, tuple(text.split("=", 1)[1] for text in texts))
@@ -250,7 +250,7 @@ def _interval(override: Override, key: str, name: str) -> Real | Integer:
 def _range(override: Override, key: str, name: str) -> Real | Integer | str:
     sweep = override.value()
     assert isinstance(sweep, RangeSweep)
-    texts = values_of(override)  # raises ConfigError if the values cannot be listed
+    texts = swept_values(override)  # raises ConfigError if the values cannot be listed
     numbers = sorted(float(text.split("=", 1)[1]) for text in texts)
     log, step = LOG in sweep.tags, abs(float(sweep.step))
     if len(texts) == 1:

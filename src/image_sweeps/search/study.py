@@ -15,8 +15,8 @@ from filelock import FileLock
 from image_sweeps.cell.folders import SweepFile
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.status import CellStatus
-from image_sweeps.search.algorithms import sampler_for
-from image_sweeps.search.options import Goal, Pruner, Sampler, values_of
+from image_sweeps.search.algorithms import build_sampler
+from image_sweeps.search.options import Objective, Pruner, Sampler, objective_values
 from image_sweeps.search.optuna_internals import set_intermediate_value, set_user_attr
 from image_sweeps.search.space import Point, Space
 from image_sweeps.system.files import has_locks, locked
@@ -61,7 +61,7 @@ def storage_at(folder: Path, address: str | None) -> "BaseStorage":
     return JournalStorage(JournalFileBackend(str(path), lock_obj=_Lock(lock) if has_locks(lock) else None))
 
 
-def mend(folder: Path) -> None:
+def repair_journal(folder: Path) -> None:
     """Remove an incomplete last line, left by a dead process or a full disk: it would make the journal unreadable."""
     path = folder / SweepFile.STUDY
     if not path.exists() or (content := path.read_bytes()).endswith(b"\n") or not content:
@@ -70,7 +70,7 @@ def mend(folder: Path) -> None:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
-def name_of(folder: Path, address: str | None) -> str:
+def study_name(folder: Path, address: str | None) -> str:
     """Return the name of the study, from which Hyperband derives brackets: in a journal, the same for every search."""
     return "search" if address is None else f"search {folder.name}"
 
@@ -101,10 +101,10 @@ class TrialStore:
         import optuna
 
         if address is None:
-            mend(folder)
+            repair_journal(folder)
         with quiet():
             self.study: Study = optuna.create_study(
-                study_name=name_of(folder, address),
+                study_name=study_name(folder, address),
                 storage=storage_at(folder, address),
                 directions=list(directions),
                 load_if_exists=True,
@@ -142,12 +142,12 @@ class TrialStore:
         """
         from optuna.samplers import PartialFixedSampler
 
-        from image_sweeps.search.algorithms import pruner_of
+        from image_sweeps.search.algorithms import build_pruner
 
         with quiet():
-            base = sampler_for(sampler, position)
+            base = build_sampler(sampler, position)
             self.study.sampler = base if fixed is None else PartialFixedSampler(dict(fixed), base)
-            self.study.pruner = pruner_of(pruner, num_epochs)
+            self.study.pruner = build_pruner(pruner, num_epochs)
             trial = self.study.ask()
             trial.set_user_attr(POSITION, position)
             space.suggest(trial)
@@ -157,13 +157,13 @@ class TrialStore:
         """Return the trial with this number in its present state."""
         return self.study.get_trials(deepcopy=False)[number]
 
-    def belongs(self, trial: "FrozenTrial", cell: str, same_as: int | None) -> None:
+    def set_cell(self, trial: "FrozenTrial", cell: str, same_as: int | None) -> None:
         """Record the cell of a trial, and the number of the earlier trial with the same cell, if there is one."""
         self._set(trial, CELL, cell)
         if same_as is not None:
             self._set(trial, SAME_AS, same_as)
 
-    def tell(self, trial: "FrozenTrial", result: Result, objectives: Sequence[Goal]) -> None:
+    def tell(self, trial: "FrozenTrial", result: Result, objectives: Sequence[Objective]) -> None:
         """Tell the study how the cell of the trial ended, unless the cell has told it itself."""
         if (original := trial.user_attrs.get(SAME_AS)) is not None and len(objectives) == 1:
             for step, value in self.trial(original).intermediate_values.items():
@@ -184,7 +184,7 @@ class TrialStore:
 
 
 def tell(
-    study: "Study", number: int, result: Result, objectives: Sequence[Goal], num_epochs: int | None = None
+    study: "Study", number: int, result: Result, objectives: Sequence[Objective], num_epochs: int | None = None
 ) -> None:
     """Tell the study how the cell of a trial ended; do nothing if the study knows it.
 
@@ -200,7 +200,7 @@ def tell(
         epochs = result.num_epochs if num_epochs is None else num_epochs
         set_user_attr(study, trial, EPOCHS, epochs)
         if result.finished:
-            study.tell(number, values_of(result, objectives))
+            study.tell(number, objective_values(result, objectives))
         else:
             study.tell(number, state=TrialState.PRUNED if result.status is CellStatus.PRUNED else TrialState.FAIL)
     except (RuntimeError, ValueError):

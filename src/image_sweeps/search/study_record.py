@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.search_record import SearchRecord, Trial, cost_of, pareto_front
 from image_sweeps.cell.status import CellStatus
-from image_sweeps.search.options import Goal, SearchOptions
+from image_sweeps.search.options import Objective, SearchOptions
 from image_sweeps.search.plan import SearchPlan
 from image_sweeps.search.space import Space
 from image_sweeps.search.study import CELL, EPOCHS, REFUSED, SAME_AS, TrialStore
@@ -84,7 +84,7 @@ def _typed(space: Space, trial: "FrozenTrial") -> dict[str, str]:
     return dict(text.split("=", 1) for text in space.overrides(trial.params)) if space.is_whole(trial.params) else {}
 
 
-def _best(result: Result | None, goal: Goal) -> float | None:
+def _best(result: Result | None, goal: Objective) -> float | None:
     """Return the value of the objective at the best epoch, or None if it is unknown."""
     if result is None or not result.over:
         return None

@@ -10,7 +10,7 @@ from image_sweeps.system.console import CONSOLE, show_row
 
 if TYPE_CHECKING:  # keeps torch away from --help
     from image_sweeps.search.plan import SearchPlan
-    from image_sweeps.sweep.estimate import Estimate
+    from image_sweeps.sweep.estimate import TimeEstimate
 
 
 def show_search(sweep_id: str, plan: "SearchPlan") -> None:
@@ -29,7 +29,7 @@ def show_search(sweep_id: str, plan: "SearchPlan") -> None:
     show_choices([plan.default], without=plan.space.keys())
 
 
-def show_dry_search(num_over: int, num_trials: int | None, estimate: "Estimate | None") -> None:
+def show_dry_search(num_over: int, num_trials: int | None, estimate: "TimeEstimate | None") -> None:
     """Show how many trials are over, and how long the remaining ones may take."""
     left = f" of {num_trials}" if num_trials is not None else ""
     CONSOLE.print(f"dry run: {num_over}{left} trials are over; nothing was run")

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from image_sweeps.cell.folders import CellFile
 from image_sweeps.cell.result import Pruned
 from image_sweeps.fit.epoch import Epoch
-from image_sweeps.search.options import REPORTED, Goal, Pruner
+from image_sweeps.search.options import REPORTED, Objective, Pruner
 from image_sweeps.system.files import write_text
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Assignment:
 
     number: int
     storage: str | None
-    objectives: list[Goal]
+    objectives: list[Objective]
     pruner: dict[str, Any]
     num_epochs: int
 
@@ -88,7 +88,7 @@ class Assignment:
         return cls(**json.loads(path.read_text())) if path.exists() else None
 
 
-def pruner_for(folder: Path, note: Callable[[str], object]) -> TrialPruner:
+def trial_pruner(folder: Path, note: Callable[[str], object]) -> TrialPruner:
     """Return the pruner of the cell in `folder`.
 
     Args:
@@ -146,16 +146,16 @@ class TrialReporter:
         if self._opened is None:
             import optuna
 
-            from image_sweeps.search.algorithms import pruner_of
-            from image_sweeps.search.study import name_of, quiet, storage_at
+            from image_sweeps.search.algorithms import build_pruner
+            from image_sweeps.search.study import quiet, storage_at, study_name
 
             address = self.assignment.storage
             with quiet():
                 self._opened = optuna.load_study(
-                    study_name=name_of(self.sweep_folder, address),
+                    study_name=study_name(self.sweep_folder, address),
                     storage=storage_at(self.sweep_folder, address),
                     sampler=optuna.samplers.RandomSampler(),  # draws nothing here
-                    pruner=pruner_of(self.pruner, self.assignment.num_epochs),
+                    pruner=build_pruner(self.pruner, self.assignment.num_epochs),
                 )
         return self._opened
 

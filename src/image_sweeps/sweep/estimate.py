@@ -46,7 +46,7 @@ class TimedCell:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """The estimated time of a sweep, and its basis.
 
     Attributes:
@@ -74,9 +74,9 @@ class Estimate:
         return f"{format_duration(self.seconds)}{stop}, {slots}; from {_counted(self.num_past, 'past cell')}{unlike}"
 
 
-def estimate(
+def estimate_time(
     cells: Sequence[Cell], past: Sequence[TimedCell], num_slots: int, num_done: Mapping[str, int] | None = None
-) -> Estimate:
+) -> TimeEstimate:
     """Estimate how long these cells take.
 
     Args:
@@ -102,7 +102,7 @@ def estimate(
             epoch_s, after_s = cost(known[0])
             durations.append((cell.config.epochs - (num_done or {}).get(cell.id, 0)) * epoch_s + after_s)
             met.add(known[0])
-    return Estimate(
+    return TimeEstimate(
         seconds=_makespan(durations, num_slots) if durations or not cells else None,
         num_slots=num_slots,
         num_past=len({id(one) for traits in met for one in alike[traits]}),

@@ -45,7 +45,7 @@ def arms_of(overrides: Sequence[Override], hydra: Sequence[str], config_name: st
     Raises:
         ConfigError: if a declared grid is invalid, or the grid is too large.
     """
-    asked = {key_of(texts[0]): texts for texts in map(values_of, overrides)}
+    asked = {key_of(texts[0]): texts for texts in map(swept_values, overrides)}
     _refuse_too_many(asked)
     declared: dict[Arm, list[Grid]] = {}
     arms = []
@@ -83,7 +83,7 @@ def _refuse_too_many(grid: Grid) -> None:
         raise ConfigError([f"the grid has {num_arms} combinations, more than {MAX_ARMS}: {sizes} values"])
 
 
-def values_of(override: Override) -> list[str]:
+def swept_values(override: Override) -> list[str]:
     """Return the override once for each value that it sweeps over.
 
     `++key` and `key` mean the same: Hydra adds a key only if it is missing, and the configuration has all keys.
@@ -162,7 +162,7 @@ def _grid(where: str, declared: Any, problems: list[str]) -> Grid:
         text = f"{key}={value if isinstance(value, str) else Transformer.str(value)}"
         try:
             (override,) = parse([text])
-            values = values_of(override)
+            values = swept_values(override)
         except ConfigError as error:
             problems += [f"{where}: {problem}" for problem in error.problems]
             continue

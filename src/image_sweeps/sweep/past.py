@@ -5,7 +5,7 @@ from itertools import islice
 
 from image_sweeps.config.schema import Config
 from image_sweeps.sweep.estimate import DATA, TimedCell
-from image_sweeps.tracking.runs import RecordedRun, find_runs
+from image_sweeps.tracking.recorded_runs import RecordedRun, find_runs
 from image_sweeps.tracking.store import Store, StoreError, find_store
 
 EPOCH_S = "time/epoch_s"

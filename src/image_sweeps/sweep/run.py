@@ -26,17 +26,17 @@ from image_sweeps.config.problems import ConfigError
 from image_sweeps.config.schema import Config
 from image_sweeps.fit import checkpoint
 from image_sweeps.report.terminal import show_answer
-from image_sweeps.sweep.estimate import estimate
+from image_sweeps.sweep.estimate import estimate_time
 from image_sweeps.sweep.past import existing_store, past_cells
 from image_sweeps.sweep.plan import Plan
 from image_sweeps.sweep.terminal import show_dry_run, show_plan, show_results, show_statuses, show_unfinished
 from image_sweeps.system.console import show_error
 from image_sweeps.system.files import DiskError, disk_trouble, locked
 from image_sweeps.system.interrupt import Interrupt
-from image_sweeps.tracking import sweep_run as runs
+from image_sweeps.tracking import sweep_run
 from image_sweeps.tracking.delivery import StoreUnavailableError, deliver_all
 from image_sweeps.tracking.journal import Journal
-from image_sweeps.tracking.kept import show_kept
+from image_sweeps.tracking.pending import show_kept
 from image_sweeps.tracking.store import Store, checkpoint_wal, open_store_or_refuse
 from image_sweeps.tracking.view import show_runs
 
@@ -62,12 +62,12 @@ def dry_run(plan: Plan, num_slots: int) -> None:
     elsewhere: Collection[str] = ()
     if config.reuse and (store := existing_store(config)):
         missing = [cell for cell, status in statuses.items() if status is not CellStatus.FINISHED]
-        elsewhere = runs.finished(store, missing).keys()
+        elsewhere = sweep_run.finished(store, missing).keys()
         steps |= dict.fromkeys(elsewhere, "finished in another sweep")
     waiting = [cell for cell in plan.cells if not statuses[cell.id].over and cell.id not in elsewhere]
     num_done = {cell.id: checkpoint.num_done(folder / cell.id / CellFile.LAST) for cell in waiting}
     past = past_cells(config, {cell.fingerprint for cell in plan.cells})
-    show_dry_run(plan, steps, estimate(waiting, past, num_slots, num_done))
+    show_dry_run(plan, steps, estimate_time(waiting, past, num_slots, num_done))
 
 
 def run_sweep(plan: Plan, launch: Launch) -> int:
@@ -112,7 +112,7 @@ def run_and_report(
     store = open_store_or_refuse(config)
     with exclusive(folder) as claim, Interrupt.on_signals() as interrupt:
         planned.save(folder)
-        sweep = Sweep(list(cells), folder, runs.begin(claim, planned, config.tracking), store)
+        sweep = Sweep(list(cells), folder, sweep_run.begin(claim, planned, config.tracking), store)
         sweep.deliver()
         status = CellStatus.FAILED
         try:
@@ -181,10 +181,10 @@ class Sweep:
         """Find and show the status of the cells; with `reuse`, adopt results of cells that other sweeps finished."""
         statuses = [load_status(self.folder / cell.id) for cell in self.cells]
         missing = [c.id for c, s in zip(self.cells, statuses, strict=True) if s is not CellStatus.FINISHED]
-        taken = runs.finished(self.store, missing) if self.store and reuse and missing else {}
+        taken = sweep_run.finished(self.store, missing) if self.store and reuse and missing else {}
         for cell in self.cells:
             if run := taken.get(cell.id):
-                runs.result_of(run, cell.name).save(self.folder / cell.id)
+                sweep_run.result_from_run(run, cell.name).save(self.folder / cell.id)
         show_statuses(format_counts(load_status(self.folder / cell.id) for cell in self.cells), len(taken))
 
     def run(self, launch: Launch, interrupt: Interrupt) -> None:
@@ -283,9 +283,9 @@ def plan_to_save(plan: Plan, config: Config) -> tuple[Path, SavedPlan]:
     """
     if config.resume is None:
         planned = SavedPlan.of(plan.cells, plan.factors, unique_id(), typed())
-        return saved_plan.folder_of(config.outputs_dir) / planned.sweep, planned
+        return saved_plan.sweeps_dir(config.outputs_dir) / planned.sweep, planned
     sweep_id = saved_plan.find(config.outputs_dir, config.resume)
-    folder = saved_plan.folder_of(config.outputs_dir) / sweep_id
+    folder = saved_plan.sweeps_dir(config.outputs_dir) / sweep_id
     now = SavedPlan.of(plan.cells, plan.factors, sweep_id, typed())
     return folder, _resumed(SavedPlan.load(folder), now, anyway=config.resume_anyway)
 

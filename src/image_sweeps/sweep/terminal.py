@@ -14,7 +14,7 @@ from image_sweeps.system.console import CONSOLE, show_row
 if TYPE_CHECKING:  # keeps torch away from --help
     from image_sweeps.cell.cell import Cell
     from image_sweeps.cell.result import Result
-    from image_sweeps.sweep.estimate import Estimate
+    from image_sweeps.sweep.estimate import TimeEstimate
     from image_sweeps.sweep.plan import Plan
 
 
@@ -63,7 +63,7 @@ def show_choices(cells: "Sequence[Cell]", without: Container[str] = ()) -> None:
     show_row("training", "  ".join(f"{key}={short(value)}" for key, value in common.items() if value is not None))
 
 
-def show_dry_run(plan: "Plan", steps: Mapping[str, str], estimate: "Estimate") -> None:
+def show_dry_run(plan: "Plan", steps: Mapping[str, str], estimate: "TimeEstimate") -> None:
     """Show what a sweep would do, and how long that may take.
 
     Args:

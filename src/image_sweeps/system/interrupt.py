@@ -44,21 +44,21 @@ class Interrupt:
             yield outer
             return
         interrupt = cls()
-        before = {number: signal.signal(number, interrupt._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, interrupt._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield interrupt
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
 
 
 @contextmanager
-def waking() -> Iterator[int]:
+def wakeup_fd() -> Iterator[int]:
     """Yield a file descriptor that a signal makes readable: a wait alone would resume after a signal (PEP 475)."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)

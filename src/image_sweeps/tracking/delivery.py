@@ -102,14 +102,14 @@ class Delivery:
                 self.journal.refuse(entry, first_line(error))
                 self.progress = replace(self.progress, num_refused=self.progress.num_refused + 1)
             self.progress = replace(self.progress, offset=end)
-            self._note()
+            self._save_progress()
             if "folder" in entry:
-                shutil.rmtree(self.journal.folder_of(entry), ignore_errors=True)
+                shutil.rmtree(self.journal.entry_dir(entry), ignore_errors=True)
 
-    def _note(self) -> None:
+    def _save_progress(self) -> None:
         """Save the progress. If it is lost, entries are delivered again, but still have one record."""
         try:
-            self.journal.note(self.progress)
+            self.journal.save_progress(self.progress)
         except DiskError as error:
             raise StoreUnavailableError(str(error)) from error
 
@@ -179,7 +179,7 @@ class Delivery:
         self.client.log_batch(self.run_id, tags=[RunTag(key, value[:MAX_TAG_LENGTH]) for key, value in tags.items()])
 
     def _files(self, entry: Entry) -> None:
-        self.client.log_artifacts(self.run_id, str(self.journal.folder_of(entry)))
+        self.client.log_artifacts(self.run_id, str(self.journal.entry_dir(entry)))
 
     def _end(self, entry: Entry) -> None:
         if entry["reason"] is not None:
@@ -196,7 +196,7 @@ class Delivery:
 
     def _model(self, entry: Entry) -> None:
         """Log the network as a model of the run, as `mlflow.pytorch.log_model` would, in steps that can be repeated."""
-        folder, model = self.journal.folder_of(entry) / MODEL, self._created_model()
+        folder, model = self.journal.entry_dir(entry) / MODEL, self._created_model()
         if model.status == LoggedModelStatus.READY:
             return
         described = Model.load(str(folder))
@@ -207,7 +207,7 @@ class Delivery:
         outputs = self.client.get_run(self.run_id).outputs
         if model.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
             self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
-        self._verdict(model)
+        self._log_model_metrics(model)
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
 
     def _created_model(self) -> LoggedModel:
@@ -218,7 +218,7 @@ class Delivery:
         params = {key: value[:MAX_PARAM_LENGTH] for key, value in self.journal.known_params().items()}
         return self.client.create_logged_model(experiment, MODEL, source_run_id=self.run_id, params=params)
 
-    def _verdict(self, model: LoggedModel) -> None:
+    def _log_model_metrics(self, model: LoggedModel) -> None:
         """Log the metrics of the result (step 0) for the model too, because MLflow's page of models compares these."""
         of_model = {"model_id": model.model_id, "run_id": self.run_id}
         measured = (values for entry in self.journal.entries() for values in entry.get("metrics", ()))

@@ -196,12 +196,12 @@ class Journal:
         """Return the path of an artifact that is still on the disk because it is not in the store yet, else None."""
         for entry in reversed(self.entries()):
             if entry["do"] == "files":
-                path = self.folder_of(entry) / name
+                path = self.entry_dir(entry) / name
                 if path.is_file():
                     return path
         return None
 
-    def folder_of(self, entry: Entry) -> Path:
+    def entry_dir(self, entry: Entry) -> Path:
         """Return the folder of an entry's files, which must be in the journal, because delivery removes it later."""
         name = str(entry["folder"])
         if not name.isdecimal():
@@ -210,7 +210,7 @@ class Journal:
 
     # --- of the delivery ----------------------------------------------------------------------------------------------
 
-    def note(self, progress: Progress) -> None:
+    def save_progress(self, progress: Progress) -> None:
         """Save the progress of the delivery."""
         write_text(self.folder / DELIVERED, json.dumps(asdict(progress)))
 

@@ -10,7 +10,7 @@ from image_sweeps.cell.status import CellStatus
 from image_sweeps.config.schema import Tracking
 from image_sweeps.tracking.journal import Journal
 from image_sweeps.tracking.origin import origin
-from image_sweeps.tracking.runs import RecordedRun, find_runs
+from image_sweeps.tracking.recorded_runs import RecordedRun, find_runs
 from image_sweeps.tracking.store import Store
 
 
@@ -37,7 +37,7 @@ def finished(store: Store, cells: Sequence[str]) -> dict[str, RecordedRun]:
     return found
 
 
-def result_of(run: RecordedRun, name: str) -> Result:
+def result_from_run(run: RecordedRun, name: str) -> Result:
     """Return the result of a cell that finished elsewhere, with this `name`; `seconds` is the duration of the run."""
     metrics = run.metrics
     return Result(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.fit.evaluate import Evaluation
-from image_sweeps.fit.ranking import Curve
+from image_sweeps.fit.threshold_curves import Curve
 
 DIGITS = 6  # decimals of the points of a curve; areas are written in full
 

@@ -15,19 +15,19 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from image_sweeps.cell.saved_plan import PACKAGES
 from image_sweeps.config.options import LAUNCHER
 from image_sweeps.config.problems import MAX_LISTED, ConfigError, listed
-from image_sweeps.launch.ray import sent
+from image_sweeps.launch.ray import node_functions
 from image_sweeps.launch.ray.internals import address_of
 from image_sweeps.launch.ray.messages import Connected, Setup
 from image_sweeps.launch.ray.options import Init
 from image_sweeps.system.home import PACKAGE
 
-ray.cloudpickle.register_pickle_by_value(sent)
+ray.cloudpickle.register_pickle_by_value(node_functions)
 
 
 ANSWER_S = 5.0
 """The seconds that a machine may take to accept a connection."""
 
-LOOK_S = 120.0
+CHECK_S = 120.0
 """The seconds that a node may take to check itself; it starts a Python process first."""
 
 Task = Callable[[str], Any]
@@ -110,7 +110,7 @@ def _task(setup: Setup, num_gpus: float) -> Task:
             max_retries=0,  # the driver decides by the cause whether to run it again
             max_calls=0,  # else a worker ends after each cell with a GPU, which it never uses itself
             name="cell",
-        )(sent.call)
+        )(node_functions.call)
     except (ValueError, TypeError) as error:
         raise ConfigError([f"{LAUNCHER}.ray.remote: {_first_lines(str(error))}"]) from None
     gives_gpu = num_gpus > 0
@@ -144,11 +144,11 @@ def _no_room(nodes: Sequence[Mapping[str, Any]], asked: Mapping[str, float]) -> 
 
 def _inspect(nodes: Sequence[Mapping[str, Any]], setup: Setup) -> list[str]:
     """Return the reasons why these nodes cannot run cells."""
-    look = ray.remote(num_cpus=0, max_retries=0)(sent.look)
+    check_node = ray.remote(num_cpus=0, max_retries=0)(node_functions.check_node)
     with _token(setup.outputs_dir) as (token, content):
-        home = sent.Home(
+        home = node_functions.NodeRequirements(
             project=str(PACKAGE.parent),
-            digest=sent.digest(PACKAGE.parent),
+            digest=node_functions.digest(PACKAGE.parent),
             folder=str(Path.cwd()),
             outputs_dir=str(setup.outputs_dir),
             token=token,
@@ -158,9 +158,9 @@ def _inspect(nodes: Sequence[Mapping[str, Any]], setup: Setup) -> list[str]:
         refs = {}
         for found in nodes:
             there = NodeAffinitySchedulingStrategy(found["NodeID"], soft=False)
-            refs[look.options(scheduling_strategy=there).remote(vars(home))] = found["NodeManagerHostname"]
+            refs[check_node.options(scheduling_strategy=there).remote(vars(home))] = found["NodeManagerHostname"]
         if refs:
-            ray.wait(list(refs), num_returns=len(refs), timeout=LOOK_S)
+            ray.wait(list(refs), num_returns=len(refs), timeout=CHECK_S)
         who: dict[str, list[str]] = {}
         for ref, name in refs.items():
             for problem in _answer(ref):
@@ -172,7 +172,7 @@ def _answer(ref: Any) -> list[str]:
     try:
         problems: list[str] = ray.get(ref, timeout=0)
     except ray.exceptions.GetTimeoutError:
-        return [f"does not answer within {LOOK_S:g} s"]
+        return [f"does not answer within {CHECK_S:g} s"]
     except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
         return []  # the node is gone: nothing will run there
     except ray.exceptions.RayError as error:

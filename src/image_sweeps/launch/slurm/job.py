@@ -23,9 +23,9 @@ def main() -> None:
     arguments = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # signals stay pending during the imports, which take seconds
     from image_sweeps.cell.result import Result
-    from image_sweeps.launch.node import work_alone
+    from image_sweeps.launch.scheduled_cell import run_scheduled_cell
 
-    came = work_alone(arguments.folder, arguments.threads)
+    came = run_scheduled_cell(arguments.folder, arguments.threads)
     result = Result.load(arguments.folder)
     asked = arguments.signal is not None and signal.Signals[f"SIG{arguments.signal}"] in came
     if asked and signal.SIGINT not in came and result is not None and result.status == "interrupted":

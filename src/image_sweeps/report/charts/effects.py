@@ -6,7 +6,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from image_sweeps.report.charts.frame import INK, MUTED, PAPER, SERIES, SMALL, WIDTH, Chart
 from image_sweeps.report.effects import Effect
-from image_sweeps.report.words import MINUS
+from image_sweeps.report.formatting import MINUS
 from image_sweeps.system.text import legible
 
 PITCH = 0.36  # inches from one effect to the next

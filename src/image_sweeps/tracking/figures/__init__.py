@@ -4,8 +4,8 @@ from image_sweeps.tracking.figures.confusion import confusion
 from image_sweeps.tracking.figures.curves import curves
 from image_sweeps.tracking.figures.frame import picture
 from image_sweeps.tracking.figures.mosaic import MAX_MISTAKES, batch, mistakes
-from image_sweeps.tracking.figures.ranking import precision_recall, roc
 from image_sweeps.tracking.figures.reliability import reliability
+from image_sweeps.tracking.figures.threshold_curves import precision_recall, roc
 
 __all__ = [
     "MAX_MISTAKES",

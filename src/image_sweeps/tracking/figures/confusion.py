@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from image_sweeps.fit.evaluate import Evaluation
 from image_sweeps.system.text import legible
-from image_sweeps.tracking.figures.frame import SMALL, heading, new_figure, place, verdict, width_of
+from image_sweeps.tracking.figures.frame import SMALL, accuracy_text, heading, new_figure, place, width_of
 
 MAX_WRITTEN = 25
 """The largest number of classes for which counts are written in; more would be unreadable, and slow to draw."""
@@ -32,7 +32,7 @@ def confusion(evaluation: Evaluation, class_names: Sequence[str]) -> Figure:
     turned = longest > 0.9 * cell
     left, bottom = longest + 0.5, (longest if turned else 0.15) + 0.5
     figure = new_figure(max(left + side + 1.1, 5.2), bottom + side + 0.8)
-    heading(figure, "Which class is taken for which", verdict(evaluation))
+    heading(figure, "Which class is taken for which", accuracy_text(evaluation))
     axes = place(figure, left, bottom, side, side)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")

@@ -58,7 +58,7 @@ def width_of(names: Sequence[str], points: float) -> float:
     return max(widths) / 72
 
 
-def verdict(evaluation: Evaluation) -> str:
+def accuracy_text(evaluation: Evaluation) -> str:
     """Return the accuracy with its interval as text, in as many digits as the width of the interval justifies."""
     low, high = evaluation.accuracy_low, evaluation.accuracy_high
     digits = int(high - low < 0.1) + int(high - low < 0.01)

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from image_sweeps.fit.evaluate import Evaluation
 from image_sweeps.system.text import legible
-from image_sweeps.tracking.figures.frame import DPI, SMALL, heading, new_figure, verdict
+from image_sweeps.tracking.figures.frame import DPI, SMALL, accuracy_text, heading, new_figure
 
 TILE = 128  # pixels; a multiple of the usual sizes of small images
 GAP = 12
@@ -65,12 +65,12 @@ def mistakes(evaluation: Evaluation, images: Tensor, class_names: Sequence[str])
         confidence = f"{evaluation.confidence[i]:.1%}"
         captions.append(Caption(legible(label, MAX_NAME), f"{legible(prediction, MAX_NAME - 7)}, {confidence}"))
     if not num_mistakes:
-        return _mosaic(images, captions, 6, "No mistakes", verdict(evaluation))
+        return _mosaic(images, captions, 6, "No mistakes", accuracy_text(evaluation))
     title = f"The {len(shown)} most confident of {num_mistakes:,} mistakes"
     if num_mistakes <= MAX_MISTAKES:
         title = "The only mistake" if num_mistakes == 1 else f"All {num_mistakes} mistakes, the most confident first"
     key = "black: the label; red: the prediction, and how confident it was"
-    return _mosaic(images, captions, 6, title, verdict(evaluation), key)
+    return _mosaic(images, captions, 6, title, accuracy_text(evaluation), key)
 
 
 def batch(images: Tensor, labels: Tensor, class_names: Sequence[str]) -> Figure:

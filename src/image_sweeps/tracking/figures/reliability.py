@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from image_sweeps.fit.evaluate import Evaluation
-from image_sweeps.tracking.figures.frame import heading, new_figure, place, verdict
+from image_sweeps.tracking.figures.frame import accuracy_text, heading, new_figure, place
 
 LEFT, WIDTH = 0.8, 4.4  # inches
 
@@ -16,7 +16,7 @@ def reliability(evaluation: Evaluation) -> Figure:
     figure = new_figure(LEFT + WIDTH + 0.3, 5.9)
     key = "red: how far confidence and accuracy lie apart"
     title = f"Confidence and accuracy: expected calibration error (ECE) {table.ece:.3f}"
-    heading(figure, title, verdict(evaluation), key)
+    heading(figure, title, accuracy_text(evaluation), key)
     ticks = np.linspace(0, 1, 6)
     diagram = place(figure, LEFT, 1.75, WIDTH, 3.3)
     diagram.plot([0, 1], [0, 1], "--", color="0.6", linewidth=1)

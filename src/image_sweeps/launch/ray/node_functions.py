@@ -15,7 +15,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Home:
+class NodeRequirements:
     """The properties that a node must share with the machine on which the sweep was started.
 
     Attributes:
@@ -38,18 +38,18 @@ class Home:
 
 
 def call(project: str, folder: str, name: str, *arguments: Any) -> Any:
-    """Call a function of `launch.ray.node` in `folder`, to which `outputs_dir` and `data_dir` may be relative.
+    """Call a function of `launch.ray.worker` in `folder`, to which `outputs_dir` and `data_dir` may be relative.
 
     The project is first added to the import path, because the node's Python does not know its location.
     """
     os.chdir(folder)
     if project not in sys.path:
         sys.path.insert(0, project)
-    return getattr(importlib.import_module("image_sweeps.launch.ray.node"), name)(*arguments)
+    return getattr(importlib.import_module("image_sweeps.launch.ray.worker"), name)(*arguments)
 
 
-def look(home: dict[str, Any]) -> list[str]:
-    """Return the reasons why this node cannot run cells, if it finds any; `home` holds the fields of a `Home`."""
+def check_node(home: dict[str, Any]) -> list[str]:
+    """Return the reasons why this node cannot run cells; `home` has the fields of `NodeRequirements`."""
     return [
         *_outputs_problems(Path(home["outputs_dir"]), home["token"], home["content"]),
         *_project_problems(Path(home["project"]), home["digest"], Path(home["folder"])),

@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from image_sweeps.fit.evaluate import Evaluation
-from image_sweeps.fit.ranking import Curve, areas, macro
+from image_sweeps.fit.threshold_curves import Curve, areas, macro
 from image_sweeps.system.text import legible
-from image_sweeps.tracking.figures.frame import SMALL, heading, new_figure, place, verdict
+from image_sweeps.tracking.figures.frame import SMALL, accuracy_text, heading, new_figure, place
 
 MAX_COLOURED = 10
 """The number of colours that can be told apart; with more classes, those with the lowest areas are coloured."""
@@ -60,7 +60,7 @@ def _headed(evaluation: Evaluation, curves: tuple[Curve, ...], title: str, what:
     area = f"{what} {macro(areas(curves)):.3f}"
     if num_curves < len(curves):
         area += f" over {num_curves} of {len(curves)} classes: of the others there is no test image, or no other"
-    heading(figure, title, area, verdict(evaluation))
+    heading(figure, title, area, accuracy_text(evaluation))
     return figure
 
 

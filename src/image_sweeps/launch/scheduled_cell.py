@@ -1,6 +1,6 @@
 """The process of a cell on a node of a cluster. A scheduler starts it, and no parent process receives its messages.
 
-    python -m image_sweeps.launch.node outputs/sweeps/20261121-084502-3f9a1c/1020079e5857 --threads 2
+    python -m image_sweeps.launch.scheduled_cell outputs/sweeps/20261121-084502-3f9a1c/1020079e5857 --threads 2
 
 `image_sweeps.launch.remote` reads the progress of the cell from its folder.
 """
@@ -20,7 +20,16 @@ from image_sweeps.cell.listener import CellListener
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.launch.slots import Slot
-from image_sweeps.launch.worker import GRACE_S, HydraJob, Work, hung, keep_output, load_or_refuse, take_slot, train_cell
+from image_sweeps.launch.worker import (
+    GRACE_S,
+    HydraJob,
+    Work,
+    apply_slot,
+    hung,
+    load_or_refuse,
+    redirect_to_output_file,
+    train_cell,
+)
 from image_sweeps.system import process_exit
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -52,7 +61,7 @@ class OutputListener(CellListener):
         self.signals.append(signal.Signals(number))
 
 
-def work_alone(folder: Path, num_threads: int, work: Work = train_cell) -> list[signal.Signals]:
+def run_scheduled_cell(folder: Path, num_threads: int, work: Work = train_cell) -> list[signal.Signals]:
     """Process the cell saved in `folder`, as a scheduler's job. This is the main function of the process.
 
     SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 request a stop after the epoch; the caller may have blocked them. The cell uses
@@ -65,12 +74,12 @@ def work_alone(folder: Path, num_threads: int, work: Work = train_cell) -> list[
 
     Returns: the signals that were received.
     """
-    keep_output(folder)
+    redirect_to_output_file(folder)
     listener = OutputListener()
     for number in STOPPING:
         signal.signal(number, listener.stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    take_slot(Slot(socket.gethostname(), num_threads))
+    apply_slot(Slot(socket.gethostname(), num_threads))
     HydraJob.load(folder).configure()
     if (cell := load_or_refuse(folder, listener)) is None:
         return listener.signals
@@ -100,7 +109,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=1, help="that it may use on the CPU (default: 1)")
     arguments = parser.parse_args()
-    work_alone(arguments.folder, arguments.threads)
+    run_scheduled_cell(arguments.folder, arguments.threads)
 
 
 if __name__ == "__main__":

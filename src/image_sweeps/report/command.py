@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hydra import compose
 
-from image_sweeps.cell.saved_plan import SavedPlan, folder_of, sweeps_in
+from image_sweeps.cell.saved_plan import SavedPlan, sweeps_dir, sweeps_in
 from image_sweeps.config.composition import hydra_at, unique_id
 from image_sweeps.config.problems import near
 from image_sweeps.report.publish import publish
@@ -32,7 +32,7 @@ def report_on(given: Mapping[str, str]) -> Report:
         uri, experiment = given.get("tracking.uri", defaults.tracking.uri), defaults.tracking.experiment
         store = _store(outputs_dir, uri, given.get("experiment", experiment))
         folder = outputs_dir / "reports" / unique_id()
-        return write_report_of_runs(folder, store, given.get("filter"), folder_of(outputs_dir))
+        return write_report_of_runs(folder, store, given.get("filter"), sweeps_dir(outputs_dir))
     folder = _folder(outputs_dir, given["sweep"])
     tracking = SavedPlan.load(folder).cells[0].raw["tracking"]
     store = _store(outputs_dir, given.get("tracking.uri", tracking["uri"]), tracking["experiment"])
@@ -54,7 +54,7 @@ def _store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
 
 def _folder(outputs_dir: Path, name: str) -> Path:
     """Return the folder of the sweep `name`; `last` is the sweep that was begun last."""
-    folder, known = folder_of(outputs_dir), sweeps_in(outputs_dir)
+    folder, known = sweeps_dir(outputs_dir), sweeps_in(outputs_dir)
     if not known:
         raise ReportError(f"sweep = {name!r}: there are no sweeps in {folder}; outputs_dir=... names another place")
     if name != "last" and name not in known:

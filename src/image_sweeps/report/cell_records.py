@@ -13,10 +13,12 @@ from image_sweeps.config.problems import ConfigError
 from image_sweeps.config.schema import GROUPS, flattened
 from image_sweeps.report.record import MEASURE, Record
 from image_sweeps.tracking.journal import REASON
-from image_sweeps.tracking.runs import RecordedRun
+from image_sweeps.tracking.recorded_runs import RecordedRun
 
 
-def planned(cell: SavedCell, factors: Iterable[str], result: Result | None, run: RecordedRun | None) -> Record:
+def record_of_planned_cell(
+    cell: SavedCell, factors: Iterable[str], result: Result | None, run: RecordedRun | None
+) -> Record:
     """Return the record of a planned cell from its result and its run, if it has these."""
     status = CellStatus.NEW
     reason = None
@@ -42,7 +44,7 @@ def planned(cell: SavedCell, factors: Iterable[str], result: Result | None, run:
     )
 
 
-def found(run: RecordedRun, levels: Mapping[str, str]) -> Record:
+def record_of_run(run: RecordedRun, levels: Mapping[str, str]) -> Record:
     """Return the record of a cell that is known only by its run."""
     params = run.params
     choices = {group: params[group] for group in GROUPS if group in params}

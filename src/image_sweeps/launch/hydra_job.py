@@ -16,12 +16,12 @@ from image_sweeps.config.problems import ConfigError, refuse
 from image_sweeps.config.schema import Config
 from image_sweeps.fit.device import limit_threads
 from image_sweeps.launch.attempt import run_attempt
-from image_sweeps.launch.terminal import following
+from image_sweeps.launch.terminal import cell_progress
 from image_sweeps.sweep.terminal import show_results
 from image_sweeps.system.console import show_error
 from image_sweeps.system.interrupt import Interrupt
 from image_sweeps.system.torchrun import TorchrunEnv
-from image_sweeps.tracking.kept import show_kept
+from image_sweeps.tracking.pending import show_kept
 from image_sweeps.tracking.store import open_store_or_refuse
 from image_sweeps.tracking.view import show_runs
 
@@ -35,7 +35,7 @@ def run_job(cfg: DictConfig) -> None:
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     planned = Cell.load(folder) if hydra_cfg.mode == RunMode.MULTIRUN else None
-    with Interrupt.on_signals() as interrupt, following(interrupt) as listener:
+    with Interrupt.on_signals() as interrupt, cell_progress(interrupt) as listener:
         if planned is not None:
             _limit_threads(planned.config)
             if _ends_launch(planned, folder):

@@ -111,7 +111,7 @@ def best_of(cells: Sequence[Record]) -> Record:
     return max(cells, key=lambda cell: (cell.metrics[CHOSEN_BY], -cell.metrics["best/val_loss"]))
 
 
-def compared(configurations: Sequence[Sequence[Record]], artifacts: Artifacts) -> list[Comparison]:
+def mcnemar_comparisons(configurations: Sequence[Sequence[Record]], artifacts: Artifacts) -> list[Comparison]:
     """Compare the best networks of the first configurations pairwise if they were tested on the same images.
 
     Args:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from image_sweeps.fit.calibration import wilson
-from image_sweeps.report.images import MAX_COMPARED, best_of, compared, mixups, worst_classes
 from image_sweeps.report.record import Confusion, Predictions
+from image_sweeps.report.test_errors import MAX_COMPARED, best_of, mcnemar_comparisons, mixups, worst_classes
 from tests.support.report_records import record
 
 NAMES = ("ant", "bee", "cat", "dog")
@@ -55,7 +55,7 @@ def test_the_best_cell_is_chosen_by_validation_accuracy_then_loss():
 
 
 def test_networks_are_compared_pair_by_pair_with_holms_correction():
-    found = compared(
+    found = mcnemar_comparisons(
         [[cell("a", 0.9), cell("x", 0.1)], [cell("b", 0.8)], [cell("c", 0.7)]], Kept(a=90, b=80, c=79, x=1)
     )
     assert [(c.a, c.b, c.only_a, c.only_b) for c in found] == [
@@ -72,9 +72,14 @@ def test_networks_are_compared_pair_by_pair_with_holms_correction():
 def test_networks_that_saw_other_images_are_not_compared():
     """Equal labels are not enough: folds of a set in order of its classes have the same."""
     kept = Kept(a=90, b=80)
-    assert compared([[cell("a", 0.9, **{"dataset.fold": "0"})], [cell("b", 0.8, **{"dataset.fold": "1"})]], kept) == []
+    assert (
+        mcnemar_comparisons(
+            [[cell("a", 0.9, **{"dataset.fold": "0"})], [cell("b", 0.8, **{"dataset.fold": "1"})]], kept
+        )
+        == []
+    )
     same_fold = [cell("b", 0.8, **{"dataset.fold": "1"}), cell("c", 0.7, **{"dataset.fold": "0"})]
-    (found,) = compared([[cell("a", 0.9, **{"dataset.fold": "0"})], same_fold], Kept(a=90, b=80, c=70))
+    (found,) = mcnemar_comparisons([[cell("a", 0.9, **{"dataset.fold": "0"})], same_fold], Kept(a=90, b=80, c=70))
     assert (found.a, found.b) == ("model=a", "model=c")
 
 
@@ -84,16 +89,16 @@ def test_other_labels_are_not_compared():
             found = super().predictions(run_id)
             return Predictions(found.index, found.label + (run_id == "b"), found.prediction)
 
-    assert compared([[cell("a", 0.9)], [cell("b", 0.8)]], Shifted(a=90, b=80)) == []
+    assert mcnemar_comparisons([[cell("a", 0.9)], [cell("b", 0.8)]], Shifted(a=90, b=80)) == []
 
 
 def test_predictions_that_are_gone_are_passed_over():
-    found = compared([[cell("a", 0.9)], [cell("b", 0.8)], [cell("c", 0.7)]], Kept(a=90, c=70))
+    found = mcnemar_comparisons([[cell("a", 0.9)], [cell("b", 0.8)], [cell("c", 0.7)]], Kept(a=90, c=70))
     assert [(c.a, c.b) for c in found] == [("model=a", "model=c")]
-    assert compared([], Kept()) == []
+    assert mcnemar_comparisons([], Kept()) == []
 
 
 def test_no_more_than_a_few_networks_are_compared():
     names = "abcdefgh"
-    found = compared([[cell(name, 0.9)] for name in names], Kept(**dict.fromkeys(names, 90)))
+    found = mcnemar_comparisons([[cell(name, 0.9)] for name in names], Kept(**dict.fromkeys(names, 90)))
     assert len(found) == MAX_COMPARED * (MAX_COMPARED - 1) / 2

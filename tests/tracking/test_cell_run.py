@@ -16,7 +16,7 @@ from image_sweeps.config.composition import composed, hydra_at
 from image_sweeps.dataset import ImageSet, StreamedSet
 from image_sweeps.fit.epoch import Epoch
 from image_sweeps.fit.evaluate import evaluate
-from image_sweeps.tracking.run import open_run
+from image_sweeps.tracking.cell_run import open_run
 from image_sweeps.tracking.store import open_store
 
 NAMES = ("ant", "bee", "cat")
