@@ -1,10 +1,10 @@
 """The check of the command line before Hydra acts on it, so that a mistake costs nothing and is fully reported."""
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hydra.core.override_parser.types import Override, Sweep
 from hydra.types import RunMode
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 QUOTED_NOTHING = "''"
 
 SEARCH = "hydra/sweeper=optuna"
+
+P = TypeVar("P")
 
 
 def checked_arguments(arguments: Sequence[str]) -> list[str]:
@@ -81,9 +83,12 @@ def _checked(args: Namespace, overrides: list[str], parsed: Sequence[Override]) 
     if sweeps and not wrong:
         return [_deferred(override) for override in parsed]
     if sweeps and SEARCH in overrides:
-        _refuse_search(overrides, wrong, config_name)
-    planned = _planned(overrides, wrong, config_name)
-    refuse_all([_unasked(planned)])
+        from image_sweeps.search.plan import plan_search
+
+        _planned(plan_search, overrides, wrong, config_name)  # raises, because something is wrong
+    from image_sweeps.sweep.plan import plan
+
+    refuse_all([_unasked(_planned(plan, overrides, wrong, config_name))])
     refuse_all([_unwritable(hydras, config_name)])
     return overrides
 
@@ -93,10 +98,10 @@ def _is_hydras(override: Override, *, sweeps: bool) -> bool:
     return not override.is_sweep_override() and (override.is_hydra_override() or (sweeps and override.is_delete()))
 
 
-def _planned(overrides: Sequence[str], wrong: Mapping[str, str], config_name: str) -> "Plan":
+def _planned(
+    plan: Callable[[list[str], str], P], overrides: Sequence[str], wrong: Mapping[str, str], config_name: str
+) -> P:
     """Return the plan, or raise ConfigError with the problems in `wrong` and those of the other overrides."""
-    from image_sweeps.sweep.plan import plan
-
     if "" in wrong:
         raise ConfigError([wrong[""]])
     try:
@@ -105,19 +110,6 @@ def _planned(overrides: Sequence[str], wrong: Mapping[str, str], config_name: st
         raise ConfigError([*wrong.values(), *error.problems]) from None
     refuse_all(list(wrong.values()))
     return planned
-
-
-def _refuse_search(overrides: Sequence[str], wrong: Mapping[str, str], config_name: str) -> None:
-    """Raise ConfigError with every problem of a search."""
-    from image_sweeps.search.plan import plan_search
-
-    problems = list(wrong.values())
-    if "" not in wrong:
-        try:
-            plan_search([text for text in overrides if text not in wrong], config_name)
-        except ConfigError as error:
-            problems += error.problems
-    raise ConfigError(problems)
 
 
 def _unwritable(hydras: Sequence[str], config_name: str) -> str | None:

@@ -15,12 +15,11 @@ from image_sweeps.cell.folders import SweepFile
 from image_sweeps.config.composition import composed, hydra_at
 from image_sweeps.config.key_values import UsageError, key_values
 from image_sweeps.config.problems import WRONG_CONFIGURATION
-from image_sweeps.report.publish import publish
-from image_sweeps.report.write import write_report
+from image_sweeps.report.publish import write_and_publish
 from image_sweeps.system import process_exit
 from image_sweeps.system.console import CONSOLE, show_error
 from image_sweeps.system.credentials import hide_credentials
-from image_sweeps.tracking.delivery import StoreUnavailableError, deliver, deliver_all
+from image_sweeps.tracking.delivery import StoreUnavailableError, deliver_all
 from image_sweeps.tracking.journal import Journal, journals, pending
 from image_sweeps.tracking.store import Store, StoreError, checkpoint_wal, store_at
 
@@ -87,8 +86,7 @@ def _bring(folder: Path, store: Store) -> None:
     deliver_all(folder, store)
     sweep = Journal(folder)
     if sweep.exists and not sweep.open and (folder / SweepFile.PLAN).exists():
-        publish(sweep, write_report(folder, store))
-        deliver(sweep, store)
+        write_and_publish(folder, store)
     checkpoint_wal(store)
 
 

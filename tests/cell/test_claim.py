@@ -64,7 +64,7 @@ def test_a_result_that_a_cell_has_left_is_not_written_off(tmp_path):
 
 def on_a_machine(folder):
     """The process of a cell."""
-    return warm.start(folder, module="image_sweeps.launch.scheduled_cell")
+    return warm.start(folder, module="tests.support.train_scheduled_cell")
 
 
 def recorded(sweep):

@@ -14,7 +14,7 @@ class Processes:
         events: what it was told, in order.
     """
 
-    def __init__(self, num_machines=2, num_slots=None, module="image_sweeps.launch.scheduled_cell", cold=False):
+    def __init__(self, num_machines=2, num_slots=None, module="tests.support.train_scheduled_cell", cold=False):
         self.num_machines, self.num_slots, self.module, self.cold = num_machines, num_slots, module, cold
         self.queue, self.processes, self.events = [], {}, []
 

@@ -42,8 +42,8 @@ class OptunaSweeper(CellSweeper["SearchPlan"]):
     def _launcher(self, batch_size: int) -> "Launcher":
         """Return an adapter of the launcher: one of this project requests single trials, another gets batches."""
         from image_sweeps.launch.launcher import CellLauncher
-        from image_sweeps.search.launcher import BatchLauncher, SlotLauncher
+        from image_sweeps.search.launcher import Launcher, in_batches
 
         if isinstance(self.runner, CellLauncher):
-            return SlotLauncher(self.launch, self.runner.run)
-        return BatchLauncher(self.launch, batch_size)
+            return Launcher(self.launch, self.runner.run)
+        return Launcher(self.launch, in_batches(self.launch, batch_size))

@@ -32,6 +32,7 @@ class CellListener:
 
     def on_failure(self, cell: "Cell", text: str) -> None:
         """Handle a failed cell. `text` is the message, or the traceback if the error does not explain itself."""
+        self.on_notice(text)
 
     def on_notice(self, text: str) -> None:
         """Show `text` to the user at once. May be called from any thread."""

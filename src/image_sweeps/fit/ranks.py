@@ -12,17 +12,16 @@ import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from image_sweeps.config.schema import Config
-from image_sweeps.fit import children
 from image_sweeps.fit.assemble import assemble
-from image_sweeps.fit.children import FAILED, SETTLED_S, leave_signals_to_rank_0
+from image_sweeps.fit.children import FAILED, SETTLED_S, SpawnedRanks, leave_signals_to_rank_0, spawned_ranks
 from image_sweeps.fit.device import choose, choose_nth, limit_threads, make_repeatable
 from image_sweeps.fit.loop import NonFiniteLossError
 from image_sweeps.fit.memory import out_of_memory
@@ -42,18 +41,6 @@ class RankError(Exception):
     """Another rank of the cell has failed, was killed or hangs."""
 
 
-class PeerRanks(Protocol):
-    """The other ranks, as rank 0 sees them."""
-
-    store: RankStore
-
-    def lost(self, seconds: float) -> str | None:
-        """Wait up to `seconds` for a rank to end. Return why a rank has failed, or None if none has."""
-
-    def why(self, error: Exception) -> str:
-        """Return which failure of the other ranks caused `error` in rank 0."""
-
-
 @contextmanager
 def process_group(config: Config, raw: Mapping[str, Any], timeout: timedelta = TIMEOUT) -> Iterator[World]:
     """Yield the world of rank 0. During the block, the other ones of the `config.devices` processes follow rank 0.
@@ -71,7 +58,8 @@ def process_group(config: Config, raw: Mapping[str, Any], timeout: timedelta = T
         yield SINGLE_PROCESS
         return
     launched = TorchrunEnv.load()
-    with _launched(launched, timeout) if launched else children.spawned_ranks(size, timeout, follow) as others:
+    ranks = nullcontext(TorchrunRanks(launched, timeout)) if launched else spawned_ranks(size, timeout, follow)
+    with ranks as others:
         others.store.publish_cell(raw)
         _wait_for(others)
         try:
@@ -124,7 +112,7 @@ def _explain(store: RankStore, rank: int, error: Exception) -> None:
 # --- the group of processes -------------------------------------------------------------------------------------------
 
 
-def _wait_for(others: PeerRanks) -> None:
+def _wait_for(others: "SpawnedRanks | TorchrunRanks") -> None:
     """Wait until all ranks are ready to join. Joining at once would wait for a failed rank until the timeout."""
     while not others.store.all_ready:
         if reason := others.lost(POLL_S):
@@ -172,11 +160,6 @@ class TorchrunRanks:
         """Return which failure of the other ranks caused `error` in rank 0."""
         short = str(error).partition("\n")[0]
         return self.lost(SETTLED_S) or f"another rank is gone or hangs ({short})"
-
-
-@contextmanager
-def _launched(launched: TorchrunEnv, timeout: timedelta) -> Iterator[TorchrunRanks]:
-    yield TorchrunRanks(launched, timeout)
 
 
 def follow_torchrun(launched: TorchrunEnv) -> None:

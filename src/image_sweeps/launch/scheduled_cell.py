@@ -1,11 +1,8 @@
 """The process of a cell on a node of a cluster. A scheduler starts it, and no parent process receives its messages.
 
-    python -m image_sweeps.launch.scheduled_cell outputs/sweeps/20261121-084502-3f9a1c/1020079e5857 --threads 2
-
 `image_sweeps.launch.remote` reads the progress of the cell from its folder.
 """
 
-import argparse
 import faulthandler
 import os
 import signal
@@ -30,7 +27,6 @@ from image_sweeps.launch.worker import (
     redirect_to_output_file,
     train_cell,
 )
-from image_sweeps.system import process_exit
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 """The signals that request a stop: schedulers send them to make room, and `image_sweeps.launch.remote` sends SIGINT."""
@@ -49,9 +45,6 @@ class OutputListener(CellListener):
     @property
     def stop_requested(self) -> bool:
         return bool(self.signals)
-
-    def on_failure(self, cell: Cell, text: str) -> None:
-        self.on_notice(text)
 
     def on_notice(self, text: str) -> None:
         sys.stdout.write(f"{text}\n")
@@ -101,16 +94,3 @@ def _fail_when_hung(cell: Cell, folder: Path, timeout_s: float) -> None:
     timer.daemon = True
     timer.start()
     faulthandler.dump_traceback_later(timeout_s + GRACE_S, exit=True)  # if even the timer's thread is blocked
-
-
-def main() -> None:
-    """Run the command line of a scheduler's job."""
-    parser = argparse.ArgumentParser(description="Train the cell that a sweep has saved in a folder.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--threads", type=int, default=1, help="that it may use on the CPU (default: 1)")
-    arguments = parser.parse_args()
-    run_scheduled_cell(arguments.folder, arguments.threads)
-
-
-if __name__ == "__main__":
-    process_exit.run(main)

@@ -8,12 +8,10 @@ from hydra import compose
 from image_sweeps.cell.saved_plan import SavedPlan, sweeps_dir, sweeps_in
 from image_sweeps.config.composition import hydra_at, unique_id
 from image_sweeps.config.problems import near
-from image_sweeps.report.publish import publish
+from image_sweeps.report.publish import write_and_publish
 from image_sweeps.report.record import ReportError
-from image_sweeps.report.write import Report, write_report, write_report_of_runs
-from image_sweeps.tracking.delivery import deliver
-from image_sweeps.tracking.journal import Journal
-from image_sweeps.tracking.store import Store, StoreError, checkpoint_wal, find_store
+from image_sweeps.report.write import Report, write_report_of_runs
+from image_sweeps.tracking.store import Store, StoreError, find_store
 
 
 def report_on(given: Mapping[str, str]) -> Report:
@@ -36,13 +34,7 @@ def report_on(given: Mapping[str, str]) -> Report:
     folder = _folder(outputs_dir, given["sweep"])
     tracking = SavedPlan.load(folder).cells[0].raw["tracking"]
     store = _store(outputs_dir, given.get("tracking.uri", tracking["uri"]), tracking["experiment"])
-    report = write_report(folder, store)
-    journal = Journal(folder)
-    if journal.exists:
-        publish(journal, report)
-        deliver(journal, store)
-        checkpoint_wal(store)
-    return report
+    return write_and_publish(folder, store)
 
 
 def _store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:

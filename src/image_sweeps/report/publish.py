@@ -2,12 +2,15 @@
 
 import shutil
 import time
+from pathlib import Path
 
 from image_sweeps.report.charts import standalone
 from image_sweeps.report.description import description
 from image_sweeps.report.record import CHOSEN_BY, MEASURE
-from image_sweeps.report.write import Report
+from image_sweeps.report.write import Report, write_report
+from image_sweeps.tracking.delivery import deliver
 from image_sweeps.tracking.journal import NOTE, Journal
+from image_sweeps.tracking.store import Store, checkpoint_wal
 
 
 def publish(journal: Journal, report: Report) -> None:
@@ -28,3 +31,13 @@ def publish(journal: Journal, report: Report) -> None:
         values = {CHOSEN_BY: best.val_accuracy.mean, MEASURE: best.test_accuracy.mean}
         now = int(time.time() * 1000)
         journal.metrics([(key, value, now, 0) for key, value in values.items() if known.get(key) != value])
+
+
+def write_and_publish(folder: Path, store: Store) -> Report:
+    """Write and return the report of the sweep in `folder`; if the sweep has a run, keep the report there too."""
+    report, journal = write_report(folder, store), Journal(folder)
+    if journal.exists:
+        publish(journal, report)
+        deliver(journal, store)
+        checkpoint_wal(store)
+    return report

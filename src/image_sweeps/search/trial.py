@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import TypeAdapter
 
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from image_sweeps.fit.checkpoint import TrainingHistory
 
 
-class TrialPruner(Protocol):
-    """A pruner of one cell, which decides after every epoch whether the cell goes on."""
+class TrialPruner:
+    """A pruner of one cell, asked after every epoch. This one is for a cell that is no trial: it prunes nothing."""
 
     def report(self, epochs: Sequence[Epoch]) -> None:
         """Report all epochs so far; epochs that were reported before are ignored."""
 
     def should_prune(self) -> bool:
         """Return whether to prune the cell after the reported epochs."""
+        return False
 
     def diverged(self, past: "TrainingHistory", why: Exception) -> None:
         """Report that the training of the cell diverged.
@@ -42,22 +43,6 @@ class TrialPruner(Protocol):
 
     def tell(self, result: "Result") -> None:
         """Tell the search how the cell ended."""
-
-
-class NoPruner:
-    """The pruner of a cell that is not a trial; it does nothing."""
-
-    def report(self, epochs: Sequence[Epoch]) -> None:
-        pass
-
-    def should_prune(self) -> bool:
-        return False
-
-    def diverged(self, past: "TrainingHistory", why: Exception) -> None:
-        pass
-
-    def tell(self, result: "Result") -> None:
-        pass
 
 
 @dataclass(frozen=True)
@@ -96,10 +81,10 @@ def trial_pruner(folder: Path, note: Callable[[str], object]) -> TrialPruner:
         note: is called with a message if the search cannot be reached.
     """
     assignment = Assignment.load(folder)
-    return NoPruner() if assignment is None else TrialReporter(assignment, folder.parent, note)
+    return TrialPruner() if assignment is None else TrialReporter(assignment, folder.parent, note)
 
 
-class TrialReporter:
+class TrialReporter(TrialPruner):
     """The pruner of a trial, which lets the pruner of the search compare the cell with the other trials.
 
     If the search cannot be reached, the cell goes on without being pruned, so that its training is not lost.

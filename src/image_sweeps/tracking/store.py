@@ -55,12 +55,10 @@ class Store:
     Attributes:
         uri: the tracking URI.
         experiment_id: the id of the experiment that runs are filed under.
-        artifacts: the folder of the artifacts; None if a server decides it, and in the result of `find_store`.
     """
 
     uri: str
     experiment_id: str
-    artifacts: Path | None
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -96,7 +94,7 @@ def find_store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
     if experiment not in ids:
         known = f"{near(experiment, list(ids))} It has {', '.join(ids)}"
         raise StoreError(f"experiment = {experiment!r}: the store has none of this name.{known}")
-    return Store(uri, ids[experiment], None)
+    return Store(uri, ids[experiment])
 
 
 def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
@@ -121,7 +119,7 @@ def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
         raise StoreError(f"{place}: {explain_error(error, uri or '')}") from error
     if not experiment_id:  # MLflow's client gets this far with any server that answers in JSON
         raise StoreError(f"{place}: {NO_SERVER}")
-    return Store(uri, experiment_id, artifacts)
+    return Store(uri, experiment_id)
 
 
 NO_SERVER = "what answers there is no MLflow server"

@@ -15,7 +15,7 @@ from image_sweeps.system.files import write_text
 from image_sweeps.system.interrupt import Interrupt
 
 if TYPE_CHECKING:
-    from image_sweeps.cell.cell import Cell
+    pass
 
 
 def attempt(path: str, num_threads: int, gives_gpu: bool, work: str) -> bool:
@@ -66,9 +66,6 @@ class OutputFile(CellListener):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-
-    def on_failure(self, cell: "Cell", text: str) -> None:
-        self.on_notice(text)
 
     def on_notice(self, text: str) -> None:
         with (self.folder / CellFile.OUTPUT).open("a", encoding="utf-8") as file:
