@@ -1,7 +1,7 @@
 """What is read of past cells, from a store in which real ones are recorded."""
 
 import pytest
-from image_sweeps.sweep.estimate_time import estimate_time, params_of
+from image_sweeps.sweep.estimate import estimate_time, params_of
 
 from image_sweeps.cell.claim import Claim
 from image_sweeps.config.composition import hydra_at
