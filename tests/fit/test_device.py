@@ -3,6 +3,7 @@ import torch
 
 from image_sweeps.fit import device
 from tests.support.configurations import config_of
+from tests.support.training import training
 
 
 def test_a_named_device_is_taken_and_auto_takes_the_best():
@@ -19,15 +20,6 @@ def test_a_cell_sets_determinism_and_leaves_none_to_the_next(deterministic):
 
 @pytest.mark.gpu
 def test_a_deterministic_run_on_a_gpu_repeats_bit_for_bit():
-    from image_sweeps.fit.loop import fit
-    from image_sweeps.model import build
-
-    config = config_of("device=cuda", "deterministic=true", "model=cnn_batch", "epochs=2")
-    device.make_repeatable(config)
-    source = config.dataset.build(config.data_dir)
-    splits, place = source.load(), device.choose("cuda")
-    losses = []
-    for _ in range(2):
-        net = build(config, source.shape, 10, place)
-        losses.append([e.train_loss for e in fit(net, splits.train.to(place), splits.val.to(place), config)])
+    settings = ("device=cuda", "deterministic=true", "model=cnn_batch", "epochs=2")
+    losses = [[epoch.train_loss for epoch in training(*settings, device="cuda").epochs()] for _ in range(2)]
     assert losses[0] == losses[1]

@@ -1,9 +1,9 @@
 from functools import cache
 
 import pytest
-from image_sweeps.sweep.estimate import TimedCell, estimate_time, format_duration, params_of
 
 from image_sweeps.config.composition import hydra_at
+from image_sweeps.sweep.estimate import TimedCell, estimate_time, format_duration, params_of
 from image_sweeps.sweep.plan import plan
 
 

@@ -1,11 +1,11 @@
 """What is read of past cells, from a store in which real ones are recorded."""
 
 import pytest
-from image_sweeps.sweep.estimate import estimate_time, params_of
 
 from image_sweeps.cell.claim import Claim
 from image_sweeps.config.composition import hydra_at
 from image_sweeps.launch.attempt import run_attempt
+from image_sweeps.sweep.estimate import estimate_time, params_of
 from image_sweeps.sweep.past import past_cells
 from image_sweeps.sweep.plan import plan
 from image_sweeps.tracking.cell_run import open_run
