@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from image_sweeps.fit import threshold_curves
 from image_sweeps.fit.threshold_curves import MAX_POINTS, areas, macro, precision_recall, roc
 
 
@@ -83,6 +84,6 @@ def test_few_points_of_a_long_curve_are_kept_and_none_is_far_from_them(curves):
 
 def _unthinned(curves, labels, scores):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(roc, "MAX_POINTS", len(labels) * 2)
+        patch.setattr(threshold_curves, "MAX_POINTS", len(labels) * 2)
         whole = curves(labels, scores)[0]
     return np.column_stack([whole.x, whole.y])
