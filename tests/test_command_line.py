@@ -1,5 +1,6 @@
 """The command line, in processes of its own."""
 
+import os
 import subprocess
 import sys
 
@@ -39,6 +40,39 @@ def test_help_shows_every_group_with_its_choices(command_line):
     assert done.returncode == 0
     for group in ("dataset", "model", "activation", "norm", "optimizer", "scheduler", "experiment", "tracking"):
         assert f"{group}: {', '.join(choices(group))}\n" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["report", "sync"])
+def test_report_and_sync_help_with_commands_in_the_form_that_was_typed(command_line, command):
+    done = command_line("--help", module=f"src.{command}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"    python -m src.{command}" in done.stdout
+    assert "Exit codes: 0 if" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others lack the permission")
+@pytest.mark.parametrize("mode", [[], ["-m"]])
+def test_a_folder_that_cannot_be_made_is_refused_by_single_runs_and_sweeps(command_line, mode):
+    done = command_line(*mode, "outputs_dir=/proc/x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "outputs_dir = '/proc/x': no folder can be made in /proc (No such file or directory)" in done.stderr
+
+
+def test_a_dry_run_refuses_a_store_that_cannot_be_used_and_writes_nothing(command_line, tmp_path):
+    done = command_line("-m", "seed=0,1", "dry_run=true", f"outputs_dir={tmp_path}/fresh")
+    assert (done.returncode, list(tmp_path.iterdir())) == (0, [])
+    (tmp_path / "mlflow.db").write_text("no database")
+    done = command_line("-m", "seed=0,1", "dry_run=true", f"outputs_dir={tmp_path}")
+    assert done.returncode == 2
+    assert "file is not a database" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_sync_of_a_folder_that_is_not_there_is_an_error(command_line, tmp_path):
+    done = command_line(f"outputs_dir={tmp_path}/typo", module="src.sync")
+    assert done.returncode == 2
+    assert done.stderr == f"outputs_dir = '{tmp_path}/typo': there is no such folder\n"
 
 
 @pytest.mark.parametrize("mode", [[], ["-m"]])

@@ -3,8 +3,8 @@
     image-sweeps sync
     image-sweeps sync outputs_dir=elsewhere tracking.uri=http://127.0.0.1:5000
 
-Of a run that goes on its own process does that. Exit codes: 0 everything is there; 1 something is left, and why is
-said; 2 the command was wrong.
+A running process delivers its own records. Exit codes: 0 if the store has everything; 1 if something is left, with the
+reason; 2 if the command was wrong.
 """
 
 import sys
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from image_sweeps.cell.folders import SweepFile
 from image_sweeps.config.composition import composed, hydra_at
-from image_sweeps.config.key_values import UsageError, key_values
+from image_sweeps.config.key_values import UsageError, key_values, show_help
 from image_sweeps.config.problems import WRONG_CONFIGURATION
 from image_sweeps.report.publish import write_and_publish
 from image_sweeps.system import process_exit
@@ -32,17 +32,23 @@ def main() -> None:
     """Run the command line."""
     hide_credentials()
     arguments = sys.argv[1:]
-    if arguments in (["-h"], ["--help"]):
-        sys.stdout.write(__doc__ or "")
+    if show_help(arguments, "sync", f"{__doc__}"):
         return
     try:
-        given = key_values(arguments, KEYS, USAGE)
+        given = _parsed(arguments)
     except UsageError as error:
         show_error(str(error))
         sys.exit(WRONG_CONFIGURATION)
     with hydra_at():
         outputs_dir = Path(given.get("outputs_dir") or composed([]).config.outputs_dir)
     sys.exit(0 if sync(outputs_dir, given.get("tracking.uri")) else 1)
+
+
+def _parsed(arguments: Sequence[str]) -> dict[str, str]:
+    given = key_values(arguments, KEYS, USAGE)
+    if "outputs_dir" in given and not Path(given["outputs_dir"]).is_dir():
+        raise UsageError(f"outputs_dir = {given['outputs_dir']!r}: there is no such folder")
+    return given
 
 
 def sync(outputs_dir: Path, uri: str | None) -> bool:

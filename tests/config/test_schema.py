@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from image_sweeps.config.composition import hydra_at
+from image_sweeps.config.composition import CONF, hydra_at
 from image_sweeps.config.problems import ConfigError
 from image_sweeps.config.schema import GROUPS, Config, for_other_machines
 from image_sweeps.sweep.plan import plan
@@ -240,6 +240,21 @@ def test_an_experiment_changes_run_level_values_and_the_command_line_wins(tmp_pa
     with hydra_at(extra_dir=tmp_path):
         config = plan(["experiment=mine", "seed=4"]).cells[0].config
     assert (config.epochs, config.seed) == (7, 4)
+
+
+def test_choices_in_subfolders_are_taken_alone_and_in_a_grid(tmp_path):
+    for name, text in {
+        "experiment/mine/deep.yaml": "# @package _global_\nepochs: 7\n",
+        "model/mine/small.yaml": (CONF / "model" / "mlp.yaml").read_text(),
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    with hydra_at(extra_dir=tmp_path):
+        cells = plan(["experiment=mine/deep", "model=cnn,mine/small"]).cells
+        assert [cell.choices["model"] for cell in cells] == ["cnn", "mine/small"]
+        assert {cell.config.epochs for cell in cells} == {7}
+        with pytest.raises(ConfigError, match=r"model=mine/smal: there is no such choice. Did you mean mine/small\?"):
+            plan(["model=mine/smal"])
 
 
 def test_a_config_cannot_be_changed():

@@ -52,6 +52,33 @@ def test_what_cannot_be_told_from_chance_is_not_claimed():
     assert "the other one cannot be told apart from it" in text
 
 
+def test_arms_that_score_the_same_in_every_seed_are_said_to_be_equal():
+    text = said({"activation": ["relu", "tanh"], "seed": SEEDS}, lambda v: 0.8 + NOISE[v["seed"]])
+    assert text == (
+        "activation=tanh and relu score the same in each of the 3 seeds. "
+        "By validation accuracy activation=relu is the best, with the same validation accuracy as activation=tanh; "
+        "its test accuracy is 80.0% (95% interval 79.3% to 80.7% for other seeds)."
+    )
+
+
+def test_a_difference_that_never_varies_is_said_to_be_untested_for_that_reason():
+    text = said({"activation": ["relu", "tanh"], "seed": SEEDS}, lambda v: 0.8 + 0.05 * (v["activation"] == "tanh"))
+    assert text.startswith(
+        "activation=tanh scores 5.0 percentage points higher than relu in each of the 3 seeds; a difference that never "
+        "varies cannot be tested."
+    )
+
+
+def test_arms_of_one_seed_that_score_the_same_are_said_to():
+    text = said({"activation": ["relu", "tanh"]}, lambda v: 0.8)
+    assert "what was seen: activation=tanh and relu score the same." in text
+
+
+def test_a_difference_too_small_for_a_digit_is_not_said_to_be_none():
+    text = said({"activation": ["relu", "tanh"]}, lambda v: 0.8 + 0.0002 * (v["activation"] == "tanh"))
+    assert "activation=tanh scores less than 0.1 percentage points higher than relu" in text
+
+
 def test_a_difference_that_only_a_single_test_would_call_certain_is_not_claimed():
     """Two settings, so two comparisons; each interval by itself leaves out 0."""
     noise = {"0": -0.02, "1": 0.0, "2": 0.02}

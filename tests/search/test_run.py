@@ -5,6 +5,7 @@ import pytest
 from image_sweeps.cell.folders import SweepFile
 from image_sweeps.cell.result import Result
 from image_sweeps.cell.status import CellStatus
+from image_sweeps.report.records import of_sweep
 from image_sweeps.search.study import TrialStore
 from tests.support.searches import LR, Died, Process, learn, near_a_tenth
 
@@ -186,6 +187,15 @@ def test_a_cell_that_failed_is_tried_again_as_often_as_retries_says(searching):
     record, launcher = searching(*SMALL, "retries=2", "hydra.sweeper.n_trials=3").run(work=fail_first(2))
     assert states(record) == ["finished"] * 3
     assert launcher.handed[:3] == [record.trials[0].cell] * 3
+
+
+def test_a_trial_at_the_default_values_has_the_name_of_a_trial_also_when_the_search_goes_on(searching):
+    process = searching("optimizer.lr=0.1,0.01", "hydra/sweeper/sampler=grid", "hydra.sweeper.confirm_seeds=0")
+    for _ in range(2):
+        record, _ = process.run()
+        assert record.default in {trial.cell for trial in record.trials}
+        subject, _ = of_sweep(None, process.folder)
+        assert {cell.levels["configuration"] for cell in subject.cells} == {"trial 0", "trial 1"}
 
 
 def test_a_trial_whose_cell_failed_counts_and_the_search_goes_on(searching):

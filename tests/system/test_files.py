@@ -1,7 +1,9 @@
 import errno
+import os
 import re
 import socket
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from filelock import Timeout
@@ -106,6 +108,11 @@ def test_a_file_where_a_folder_should_be_is_told(tmp_path):
     with pytest.raises(DiskError, match=message):
         write_text(tmp_path / "a" / "b" / "c.txt", "")
     assert why_not_writable(tmp_path / "a" / "b") == f"{tmp_path / 'a'} is a file"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others lack the permission")
+def test_a_place_where_no_folder_can_be_made_is_not_writable():
+    assert why_not_writable(Path("/proc/x")) == "no folder can be made in /proc (No such file or directory)"
 
 
 def test_a_folder_that_can_be_made_is_writable(tmp_path):

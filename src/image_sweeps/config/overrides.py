@@ -31,12 +31,19 @@ def loader() -> ConfigLoader:
 def options_of(group: str, config_name: str | None = None, searchpath: Sequence[str] = ()) -> list[str]:
     """Return the choices of a group, or an empty list if there is no such group. Needs `composition.hydra_at`.
 
+    A choice in a subfolder has its path as its name, as in `experiment=mine/first`.
+
     Args:
         group: the name of the group.
         config_name: the name of the primary configuration file, which may extend the search path.
         searchpath: the overrides that extend the search path, `hydra.searchpath=[...]`.
     """
-    return loader().get_group_options(group, ObjectType.CONFIG, config_name, list(searchpath))
+    where = (config_name, list(searchpath))
+    options: list[str] = loader().get_group_options(group, ObjectType.CONFIG, *where)
+    if not group.startswith(OWNED_BY_HYDRA):  # subfolders there are groups of their own
+        for folder in loader().get_group_options(group, ObjectType.GROUP, *where):
+            options += [f"{folder}/{name}" for name in options_of(f"{group}/{folder}", config_name, searchpath)]
+    return options
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

@@ -1,8 +1,8 @@
 """The command that sums up a sweep: one page, one file for programs, one table.
 
-    python -m src.report sweep=last
-    python -m src.report sweep=20260131-120000-1a2b3c4d outputs_dir=elsewhere
-    python -m src.report experiment=image-classification filter="params.dataset = 'digits'"
+    image-sweeps report sweep=last
+    image-sweeps report sweep=20260131-120000-1a2b3c4d outputs_dir=elsewhere
+    image-sweeps report experiment=image-classification filter="params.dataset = 'digits'"
 
 A sweep writes its report itself when it ends, however it ends; this command writes it again, also while the sweep
 runs. Exit codes: 0 if the report is written; 2 if the arguments are wrong or there is nothing to report on.
@@ -11,7 +11,7 @@ runs. Exit codes: 0 if the report is written; 2 if the arguments are wrong or th
 import sys
 from collections.abc import Sequence
 
-from image_sweeps.config.key_values import UsageError, key_values
+from image_sweeps.config.key_values import UsageError, key_values, show_help
 from image_sweeps.config.problems import WRONG_CONFIGURATION
 from image_sweeps.report.record import ReportError
 from image_sweeps.report.terminal import show_answer
@@ -27,6 +27,8 @@ USAGE = "give sweep=last, sweep=<id>, or experiment=<name> with or without filte
 def main() -> None:
     """Run the command line."""
     hide_credentials()
+    if show_help(sys.argv[1:], "report", f"{__doc__}"):
+        return
     try:
         given = _parsed(sys.argv[1:])
         from image_sweeps.report.command import report_on  # imports MLflow: seconds that a wrong argument saves

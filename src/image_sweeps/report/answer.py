@@ -7,9 +7,12 @@ from image_sweeps.report.content import Best, Configuration, Question
 from image_sweeps.report.design import level
 from image_sweeps.report.effects import Effect, Interaction
 from image_sweeps.report.formatting import count, interval, listed, percent, points, points_interval
-from image_sweeps.report.statistics import Estimate
+from image_sweeps.report.statistics import SAME, Estimate
 
 MAX_EFFECTS = 2
+
+MAX_ALIKE = 3
+"""The largest number of configurations that are named as having the same validation accuracy."""
 
 
 def answer(
@@ -70,11 +73,7 @@ def _differences(question: Question, effects: Sequence[Effect], interactions: Se
     over = _averaged(question, effects)
     largest = _largest(effects)
     if all(effect.p_holm is None for effect in effects):
-        number = count(max(effect.difference.num_replicates for effect in effects), noun(question))
-        return [
-            f"With {number} for each configuration no difference can be told from the luck of training; "
-            f"what was seen: {_scored(largest[0].difference, largest[0])}{over}."
-        ]
+        return [_untested(question, largest[0], over)]
     certain = [effect for effect in largest if effect.certain][:MAX_EFFECTS]
     dependence = _dependence(interactions)
     if not certain:
@@ -91,12 +90,30 @@ def _differences(question: Question, effects: Sequence[Effect], interactions: Se
     return [f"{', and '.join(said)}{over}{dependence}."]
 
 
+def _untested(question: Question, effect: Effect, over: str) -> str:
+    """Return a sentence about the largest effect, if no effect could be tested, with the reason."""
+    scored, number = _scored(effect.difference, effect), effect.difference.num_replicates
+    if not effect.difference.constant:
+        return (
+            f"With {count(number, noun(question))} for each configuration no difference can be told from the luck of "
+            f"training; what was seen: {scored}{over}."
+        )
+    everywhere = f"in each of the {count(number, noun(question))}"
+    if abs(effect.difference.mean) < SAME:
+        return f"{scored} {everywhere}."
+    return f"{scored} {everywhere}; a difference that never varies cannot be tested."
+
+
 def _scored(difference: Estimate, effect: Effect) -> str:
-    """Return a phrase that says how far the better value is above the other one."""
+    """Return a phrase that says how far the better value is above the other one, or that they are equal."""
     value, against = effect.value, effect.against
+    if abs(difference.mean) < SAME:
+        return f"{level(effect.factor, value)} and {against} score the same"
     if difference.mean < 0:
         value, against = against, value
     higher = points(abs(difference.mean)).lstrip("+")
+    if float(higher) == 0:
+        higher = f"less than {points(0.001).lstrip('+')}"
     return f"{level(effect.factor, value)} scores {higher} percentage points higher than {against}"
 
 
@@ -150,9 +167,21 @@ def _chosen(question: Question, configurations: Sequence[Configuration], best: B
     accuracy = f"{percent(test.mean)} ({reach})"
     if len(configurations) == 1:
         return f"Test accuracy is {accuracy}."
+    alike = _alike(chosen, configurations)
     return (
-        f"By validation accuracy {chosen.name} is the best; its test accuracy is {accuracy}{_rivals(configurations)}."
+        f"By validation accuracy {chosen.name} is the best{alike}; its test accuracy is {accuracy}"
+        f"{_rivals(configurations)}."
     )
+
+
+def _alike(chosen: Configuration, configurations: Sequence[Configuration]) -> str:
+    """Return a phrase that names the other configurations with the same validation accuracy."""
+    best = chosen.val_accuracy.mean
+    names = [c.name for c in configurations if not c.chosen and abs(c.val_accuracy.mean - best) < SAME]
+    if not names:
+        return ""
+    others = listed(names) if len(names) <= MAX_ALIKE else count(len(names), "other configuration")
+    return f", with the same validation accuracy as {others}"
 
 
 def _rivals(configurations: Sequence[Configuration]) -> str:

@@ -44,6 +44,11 @@ class Estimate:
     num_replicates: int
     num_combinations: int
 
+    @property
+    def constant(self) -> bool:
+        """Whether all replicates, of which there are several, agree up to rounding."""
+        return self.num_replicates > 1 and self.df is None
+
 
 def estimate(values_KR: NDArray[np.float64], overlap: float = 0.0) -> Estimate | None:
     """Return the mean over K fixed combinations of the mean over R replicates, with its t interval.

@@ -15,7 +15,7 @@ from image_sweeps.cell.cell import Cell, SweepContext
 from image_sweeps.cell.failure_policy import FailurePolicy
 from image_sweeps.cell.result import Result, load_status
 from image_sweeps.cell.saved_plan import SavedPlan, saved_cell
-from image_sweeps.cell.search_record import SearchRecord
+from image_sweeps.cell.search_record import CONFIGURATION, SearchRecord
 from image_sweeps.cell.status import CellStatus, format_counts
 from image_sweeps.config.options import SWEEPER
 from image_sweeps.config.problems import ConfigError
@@ -306,9 +306,12 @@ class Search:
             return
         self.cells[cell.id] = cell
         self.sweep.cells.append(cell)
-        known = {saved.id for saved in self.planned.cells}
-        if cell.id not in known:
-            self.planned.cells.append(saved_cell(cell))
+        saved = self.planned.cells
+        position = next((number for number, known in enumerate(saved) if known.id == cell.id), None)
+        if position is None:
+            saved.append(saved_cell(cell))
+        elif CONFIGURATION not in saved[position].levels:  # the default cell, which now has the name of its trial
+            saved[position] = saved_cell(cell)
 
     def save_record(self) -> None:
         """Save the plan and the progress of the search for its report."""

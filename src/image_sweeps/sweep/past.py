@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from itertools import islice
 
+from image_sweeps.config.problems import ConfigError
 from image_sweeps.config.schema import Config
 from image_sweeps.sweep.estimate import DATA, TimedCell
 from image_sweeps.tracking.recorded_runs import RecordedRun, find_runs
-from image_sweeps.tracking.store import Store, StoreError, find_store
+from image_sweeps.tracking.store import MissingStoreError, Store, StoreError, find_store
 
 EPOCH_S = "time/epoch_s"
 
@@ -26,11 +27,17 @@ def past_cells(config: Config, fingerprints: Collection[str]) -> list[TimedCell]
 
 
 def existing_store(config: Config) -> Store | None:
-    """Return the store that `config` names, or None if it does not exist."""
+    """Return the store that `config` names, or None if it does not exist.
+
+    Raises:
+        ConfigError: if it cannot be used.
+    """
     try:
         return find_store(config.outputs_dir, config.tracking.uri, config.tracking.experiment)
-    except StoreError:
+    except MissingStoreError:
         return None
+    except StoreError as error:
+        raise ConfigError([str(error)]) from None
 
 
 def _timed(run: RecordedRun) -> TimedCell:

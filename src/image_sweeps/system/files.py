@@ -9,6 +9,7 @@ import fcntl
 import glob
 import io
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -230,6 +231,10 @@ def why_not_writable(folder: Path) -> str | None:
         return f"there is no permission to write into {there}"
     if _full(there):
         return f"the disk at {_disk(there)} is full"
+    try:
+        Path(tempfile.mkdtemp(prefix=".", dir=there)).rmdir()
+    except OSError as error:  # as in /proc, where the superuser has all permissions and can make nothing
+        return f"no folder can be made in {there} ({error.strerror})"
     return None
 
 

@@ -48,6 +48,14 @@ class StoreError(Exception):
     """The store cannot be used; the message says why, and what can be done."""
 
 
+class MissingStoreError(StoreError):
+    """There is no store, or no such experiment in it."""
+
+
+UNUSABLE = (MlflowException, SQLAlchemyError, CommandError, OSError)
+"""The errors by which MLflow, and the libraries below it, say that a store cannot be used."""
+
+
 @dataclass(frozen=True)
 class Store:
     """The store that runs are recorded in.
@@ -79,21 +87,21 @@ def find_store(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
         experiment: the name of the experiment that the runs are filed under.
 
     Raises:
-        StoreError: if there is no store, or no such experiment in it.
+        MissingStoreError: if there is no store, or no such experiment in it.
+        StoreError: if the store cannot be used.
     """
     if uri is None:
         database = outputs_dir.resolve() / "mlflow.db"
         if not database.exists():
-            raise StoreError(f"outputs_dir = {outputs_dir}: nothing was recorded there ({database} is missing)")
+            raise MissingStoreError(f"outputs_dir = {outputs_dir}: nothing was recorded there ({database} is missing)")
         uri = f"sqlite:///{database}"
-    client = MlflowClient(uri)
     try:
-        ids = {found.name: str(found.experiment_id) for found in client.search_experiments()}
-    except MlflowException as error:
+        ids = {found.name: str(found.experiment_id) for found in MlflowClient(uri).search_experiments()}
+    except UNUSABLE as error:
         raise StoreError(f"tracking.uri = {uri}: {explain_error(error, uri)}") from None
     if experiment not in ids:
         known = f"{near(experiment, list(ids))} It has {', '.join(ids)}"
-        raise StoreError(f"experiment = {experiment!r}: the store has none of this name.{known}")
+        raise MissingStoreError(f"experiment = {experiment!r}: the store has none of this name.{known}")
     return Store(uri, ids[experiment])
 
 
@@ -115,7 +123,7 @@ def store_at(outputs_dir: Path, uri: str | None, experiment: str) -> Store:
         uri = uri or f"sqlite:///{_database(outputs / 'mlflow.db')}"
         client = MlflowClient(uri)
         experiment_id = _experiment(client, experiment, artifacts)
-    except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
+    except UNUSABLE as error:
         raise StoreError(f"{place}: {explain_error(error, uri or '')}") from error
     if not experiment_id:  # MLflow's client gets this far with any server that answers in JSON
         raise StoreError(f"{place}: {NO_SERVER}")
