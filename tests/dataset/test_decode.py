@@ -212,7 +212,8 @@ def test_sizes_change_as_those_of_tensors_do(tmp_path, shape, channels):
     data_set = image_zip(tmp_path / "x.zip", image_size=16, channels=channels)
     tensor = torch.from_numpy(image.reshape(*shape[:2], -1)).permute(2, 0, 1)
     theirs = data_set.resized(tensor[None])[0].astype(int)
-    assert abs(decoded(encoded(image), channels, size=16) - theirs).max() <= 1  # rounding
+    rounding = 2 if channels == 1 else 1  # torchvision rounds down where it makes grey of colours, and Pillow does not
+    assert abs(decoded(encoded(image), channels, size=16) - theirs).max() <= rounding
 
 
 def test_too_many_pixels_are_refused_by_the_header_alone():
