@@ -1,5 +1,6 @@
 """Cells trained in the test's own process, on digits unless told otherwise."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def training(*overrides, device="cpu", world=SINGLE_PROCESS):
     config = config_of(*overrides)
     make_repeatable(config)
     source = config.dataset.build(config.data_dir)
-    splits = load(source, Path(tempfile.gettempdir()) / "image-sweeps-test-cache")
+    splits = load(source, Path(tempfile.gettempdir()) / f"image-sweeps-test-cache-{os.getuid()}")
     place = torch.device(device)
     net = build(config, source.shape, len(source.class_names), place)
     normalize = Normalize(splits.mean, splits.std).to(place)
