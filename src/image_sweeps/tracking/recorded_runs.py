@@ -111,7 +111,7 @@ class RecordedRun:
 def _num_images(profile: str) -> dict[str, int]:
     """Return the sizes of the splits from the profile of the data set that `image_sweeps.tracking.cell_run` writes."""
     sizes = json.loads(profile)
-    return {split: int(sizes[split]) for split in ("train", "val", "test")}
+    return {split: int(sizes[split]) for split in ("train", "val", "test") if split in sizes}
 
 
 def find_runs(
