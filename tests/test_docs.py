@@ -209,10 +209,11 @@ def test_a_command_that_trains_trains(command, outputs, pictures, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_completion_for_bash_completes(tmp_path):
+@pytest.mark.parametrize("form", ["python -m src.train", "image-sweeps train"])
+def test_the_completion_for_bash_completes(form):
     page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
     (script,) = [body for language, body in BLOCK.findall(page) if language == "sh"]
-    line = "python -m src.train -m model=cnn_"
+    line = f"{form} -m model=cnn_"
     asked = f"COMP_LINE='{line}' COMP_POINT={len(line)}; _image_sweeps; echo \"${{COMPREPLY[@]}}\""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
