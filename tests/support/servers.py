@@ -112,7 +112,8 @@ class Postgres:
         self.uri = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
         if os.getuid() == 0:
             shutil.chown(self.folder, "postgres")
-        self._run("initdb", "-D", self.folder / "data", "-U", "tester", "--auth=trust", "--no-sync")
+        utf8 = ("--encoding=UTF8", "--locale=C")  # in LC_ALL=C it would be SQL_ASCII, whose text psycopg gives as bytes
+        self._run("initdb", "-D", self.folder / "data", "-U", "tester", "--auth=trust", "--no-sync", *utf8)
 
     def start(self):
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
