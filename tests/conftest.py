@@ -10,9 +10,7 @@ from functools import cache
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a server of the user's is not for tests
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin make a busy machine ten times slower
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers of pytest-xdist would fight for the cores
-os.environ.setdefault(
-    "RAY_TMPDIR", f"{tempfile.gettempdir()}/ray-{os.getuid()}"
-)  # not among another user's files
+os.environ.setdefault("RAY_TMPDIR", f"{tempfile.gettempdir()}/ray-{os.getuid()}")  # not among another user's files
 
 import pytest
 import torch

@@ -93,7 +93,8 @@ def _bring(folder: Path, store: Store) -> None:
     sweep = Journal(folder)
     if sweep.exists and not sweep.open and (folder / SweepFile.PLAN).exists():
         write_and_publish(folder, store)
-    checkpoint_wal(store)
+    else:
+        checkpoint_wal(store)
 
 
 def show_synced(num_brought: int, num_left: int, complaints: Sequence[str]) -> None:

@@ -27,9 +27,7 @@ def job(cfg: DictConfig) -> None:
     Raises:
         KeyboardInterrupt: if a cell of a sweep was interrupted, so that the launcher starts no other cell.
     """
-    from image_sweeps.launch.hydra_job import (
-        run_job,  # imports torch and MLflow: three seconds that --help and --cfg job save
-    )
+    from image_sweeps.launch.hydra_job import run_job  # imports torch and MLflow: --help and --cfg job save 3 s
 
     run_job(cfg)
 

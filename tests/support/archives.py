@@ -13,19 +13,12 @@ from PIL import Image
 from image_sweeps.dataset import DataError
 from image_sweeps.dataset.image_folder import ImageFolder
 from image_sweeps.dataset.image_zip import ImageZip
+from tests.support import synthetic_images
 
 SETTINGS = {
+    **synthetic_images.SETTINGS,
     "image_size": 8,
-    "channels": 3,
-    "normalize": "none",
-    "val_fraction": 0.25,
     "test_fraction": 0.25,
-    "folds": 1,
-    "fold": 0,
-    "split_seed": 0,
-    "memory_budget_mb": 100,
-    "train_fraction": 1.0,
-    "num_workers": 0,
     "on_bad_image": "error",
     "max_images": 1000,
     "max_image_mb": 1,

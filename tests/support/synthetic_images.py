@@ -44,18 +44,20 @@ class Made(Dataset):
             yield Decoded(np.array(kept, dtype=np.int64), images)
 
 
+SETTINGS = {
+    "image_size": 4,
+    "channels": 3,
+    "normalize": "none",
+    "val_fraction": 0.25,
+    "folds": 1,
+    "fold": 0,
+    "split_seed": 0,
+    "memory_budget_mb": 100,
+    "train_fraction": 1.0,
+    "num_workers": 0,
+}
+"""What every data set of the tests is made with, unless a test says otherwise."""
+
+
 def made(tmp_path, **settings):
-    defaults = {
-        "labels": [n % 2 for n in range(40)],
-        "image_size": 4,
-        "channels": 3,
-        "normalize": "none",
-        "val_fraction": 0.25,
-        "folds": 1,
-        "fold": 0,
-        "split_seed": 0,
-        "memory_budget_mb": 100,
-        "train_fraction": 1.0,
-        "num_workers": 0,
-    }
-    return Made(tmp_path, **{**defaults, **settings})
+    return Made(tmp_path, **{**SETTINGS, "labels": [n % 2 for n in range(40)], **settings})

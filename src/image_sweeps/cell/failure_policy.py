@@ -30,12 +30,14 @@ class FailurePolicy:
         """Return whether the cell of `result` gets another attempt after `num_attempts` attempts."""
         return not result.over and num_attempts <= self.retries
 
+    def is_final(self, result: Result, num_attempts: int) -> bool:
+        """Return whether the cell of `result` is not over, and gets no other attempt."""
+        return not result.over and num_attempts > self.retries
+
     def ends_launch(self, results: Iterable[Result]) -> bool:
         """Return whether a launcher starts no more cells after these results. Retries are launched by the sweep."""
         return self.stop and any(result.status is CellStatus.FAILED for result in results)
 
     def ends_sweep(self, results: Iterable[Result], num_attempts: Mapping[str, int]) -> bool:
         """Return whether the sweep ends because a cell has no attempt left; `num_attempts` is by the ids of cells."""
-        return self.stop and any(
-            not result.over and not self.may_retry(result, num_attempts[result.cell]) for result in results
-        )
+        return self.stop and any(self.is_final(result, num_attempts[result.cell]) for result in results)

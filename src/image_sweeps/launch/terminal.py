@@ -34,11 +34,6 @@ def _show_cell(cell: "Cell", source: "Dataset", splits: "Splits", device: object
     show_row("images", f"{counts}; {shape}, {len(source.class_names)} classes; on {device}")
 
 
-def show_failure(name: str, text: str) -> None:
-    """Show immediately why the cell called `name` failed."""
-    show_error(f"{name} failed. {text}")
-
-
 class CellProgress(CellListener):
     """A listener that shows a progress bar while a cell runs in this process, and prints a line for each epoch.
 
@@ -74,7 +69,7 @@ class CellProgress(CellListener):
             )
 
     def on_failure(self, cell: "Cell", text: str) -> None:
-        show_failure(cell.name, text)
+        self.on_notice(f"{cell.name} failed. {text}")
 
     def on_notice(self, text: str) -> None:
         show_error(text)

@@ -34,7 +34,7 @@ def answer(
         counts: the number of cells by status.
     """
     if best is None:
-        return [f"There is no answer yet: no cell has finished ({format_counts(counts)})."]
+        return [f"There is no answer yet: no cell has finished ({status_counts(counts)})."]
     said = [
         _incomplete(counts),
         *_differences(question, effects, interactions),
@@ -50,7 +50,7 @@ def noun(question: Question) -> str:
     return "split" if "dataset.split_seed" in question.replicates else "seed"
 
 
-def format_counts(counts: Mapping[str, int]) -> str:
+def status_counts(counts: Mapping[str, int]) -> str:
     """Return the counts in words, as in `17 finished, 1 failed`."""
     return ", ".join(f"{number} {status}" for status, number in counts.items())
 
@@ -58,7 +58,7 @@ def format_counts(counts: Mapping[str, int]) -> str:
 def _incomplete(counts: Mapping[str, int]) -> str | None:
     total, finished = sum(counts.values()), counts.get(CellStatus.FINISHED, 0)
     left = {status: number for status, number in counts.items() if status is not CellStatus.FINISHED}
-    return f"This rests on {finished} of {count(total, 'cell')} ({format_counts(left)})." if left else None
+    return f"This rests on {finished} of {count(total, 'cell')} ({status_counts(left)})." if left else None
 
 
 def _differences(question: Question, effects: Sequence[Effect], interactions: Sequence[Interaction]) -> list[str]:

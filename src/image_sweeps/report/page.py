@@ -10,7 +10,7 @@ from markupsafe import Markup
 from image_sweeps.cell.commands import ENOUGH_SEEDS
 from image_sweeps.cell.status import CellStatus
 from image_sweeps.report import formatting
-from image_sweeps.report.answer import format_counts, noun
+from image_sweeps.report.answer import noun, status_counts
 from image_sweeps.report.content import MAX_CLASSES, CellRow, Configuration, Summary
 from image_sweeps.report.effects import Interaction, shown_effects
 from image_sweeps.report.statistics import Estimate, interval_factor
@@ -42,7 +42,7 @@ def page(summary: Summary, charts: Mapping[str, str]) -> str:
             q=summary.question,
             style=Markup((HERE / "page.css").read_text()),  # noqa: S704  ours
             noun=noun(summary.question),
-            counts=format_counts(summary.counts),
+            counts=status_counts(summary.counts),
             charts={name: Markup(svg) for name, svg in charts.items()},  # noqa: S704  matplotlib escapes what is written
             learning=[Markup(svg) for name, svg in charts.items() if name.startswith("learning")],  # noqa: S704
             searching=[Markup(svg) for name, svg in charts.items() if name.startswith("search")],  # noqa: S704

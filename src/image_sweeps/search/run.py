@@ -258,7 +258,7 @@ class Search:
         return self.policy.ends_sweep(ended, self.attempts)
 
     def _failed_for_good(self, result: Result) -> bool:
-        return result.status is CellStatus.FAILED and not self.policy.may_retry(result, self.attempts[result.cell])
+        return result.status is CellStatus.FAILED and self.policy.is_final(result, self.attempts[result.cell])
 
     def load_result(self, cell: str) -> Result | None:
         """Return the result of a cell, or None if it has none; a final result is read only once."""
